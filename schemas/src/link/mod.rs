@@ -1,0 +1,513 @@
+//! What crosses the link between a gateway and the center: one stanza a WebSocket text frame, in the manner of RFC 7395.
+//!
+//! In: bytes of one frame. Out: one of the types below, and back. The payload of `relay` and `deliver` stays bytes: its
+//! well-formedness, depth, size and characters are checked in the same pass that finds its end, and no tree is built.
+//! Never here: sockets, clocks, and any opinion on what people say.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::conditions::Condition;
+use crate::ids::{
+    DisplayName, EnterpriseId, Epoch, GatewayName, GroupNumber, HistoryHash, Incarnation, ListVersion, N, OriginKey,
+    Seq, SourceId, UserId,
+};
+
+/// The namespace of the link's stanzas; its last part is the major version.
+pub const NAMESPACE: &str = "urn:intergroup:link:1";
+/// The WebSocket subprotocol (RFC 6455 section 1.9) and the HTTP path at which the link is opened.
+pub const SUBPROTOCOL: &str = "intergroup-link";
+/// See [`SUBPROTOCOL`].
+pub const PATH: &str = "/link";
+/// The newest minor version spoken by this code.
+pub const VERSION: u16 = 1;
+/// The oldest minor version still understood.
+pub const OLDEST_VERSION: u16 = 1;
+
+/// A moment, in milliseconds since 1970 UTC; written as XEP-0082 with milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+// ---------------------------------------------------------------- gateway to center
+
+/// Every stanza that a gateway sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToCenter {
+    /// First stanza of a link.
+    Hello(Hello),
+    /// A message on its way to a group.
+    Relay(Relay),
+    /// From which seq a group's stream is to start, or to start anew.
+    Resume(Resume),
+    /// What became of the messages delivered.
+    Settled(Settled),
+    /// Link credit given back.
+    Credit(Credit),
+    /// Decisions that the gateway has on disk, so that the center may forget the refusals among them.
+    Confirm(Confirm),
+    /// A request of an administrator or of the gateway itself.
+    Request(Request),
+}
+
+/// Who the gateway is (the certificate says so, this is only software) and what it remembers of each group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Highest minor version the gateway speaks.
+    pub version: u16,
+    /// Name and version of its software, for the operator's eyes.
+    pub software: String,
+    /// What it remembers of each mapped group.
+    pub groups: Vec<HelloGroup>,
+}
+
+/// A gateway's memory of one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HelloGroup {
+    /// The group.
+    pub group: GroupNumber,
+    /// The life of the log that `cursor` and `hash` belong to; none before the first welcome.
+    pub incarnation: Option<Incarnation>,
+    /// The last entry of the group's stream that it has settled.
+    pub cursor: Seq,
+    /// The running hash there.
+    pub hash: HistoryHash,
+    /// Its present epoch.
+    pub epoch: Epoch,
+    /// The last n that it gave in that epoch (0: none).
+    pub last_n: N,
+}
+
+/// A message on its way from a room to a group. Its start tag is read without building a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relay {
+    /// The group.
+    pub group: GroupNumber,
+    /// With `n`, the message's identity.
+    pub epoch: Epoch,
+    /// The center accepts only the next n of an epoch.
+    pub n: N,
+    /// Where the message stands in its room's archive; none for what no archive keeps (relayed at most once).
+    pub source: Option<SourceId>,
+    /// The list version that was announced in the room when the message was said.
+    pub list: ListVersion,
+    /// The author.
+    pub user: UserId,
+    /// The author's nick in the room.
+    pub nick: DisplayName,
+    /// When it was said, by the clock of the room's server.
+    pub at: Timestamp,
+    /// Found in the archive after later ones had gone: shown as late.
+    pub late: bool,
+    /// The children, as UTF-8 XML of any number of elements (see the payload table); well-formed, within limits.
+    pub payload: Bytes,
+}
+
+/// Start (or start anew) a group's stream behind `after`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// The group.
+    pub group: GroupNumber,
+    /// The first entry sent is `after + 1`.
+    pub after: Seq,
+}
+
+/// Everything up to `upto` has its outcome: `applied`, but for the named. Cumulative.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The group.
+    pub group: GroupNumber,
+    /// The last settled entry.
+    pub upto: Seq,
+    /// Those at most `upto`, named for the first time or again, that did not enter the room.
+    pub refused: Vec<(Seq, Condition)>,
+}
+
+/// `count` more deliveries are in the gateway's hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credit {
+    /// How many stanzas of groups' streams (deliver, own, skip, entry).
+    pub count: u32,
+}
+
+/// The gateway has the decisions up to `n` on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirm {
+    /// The group.
+    pub group: GroupNumber,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The last decision on disk.
+    pub n: N,
+}
+
+/// A request; answered by a [`Response`] with the same id. Typed with serde.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the gateway, unique on the link.
+    pub id: u64,
+    /// What is asked for.
+    pub body: RequestBody,
+}
+
+/// What a gateway can ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestBody {
+    /// Make a group owned by the asking enterprise, whose asking gateway is its first member.
+    CreateGroup {
+        /// What people call it.
+        name: String,
+    },
+    /// Become a member of a group; the enterprise must be allowed.
+    JoinGroup {
+        /// The group.
+        group: GroupNumber,
+    },
+    /// Stop being a member.
+    LeaveGroup {
+        /// The group.
+        group: GroupNumber,
+    },
+    /// The owner allows an enterprise to join.
+    AllowEnterprise {
+        /// The group.
+        group: GroupNumber,
+        /// Who may join.
+        enterprise: EnterpriseId,
+    },
+    /// The owner ends a group for all.
+    DeleteGroup {
+        /// The group.
+        group: GroupNumber,
+    },
+    /// All groups that the enterprise owns, belongs to or may join.
+    ListGroups {},
+    /// One group.
+    ShowGroup {
+        /// The group.
+        group: GroupNumber,
+    },
+}
+
+// ---------------------------------------------------------------- center to gateway
+
+/// Every stanza that the center sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToGateway {
+    /// Answer to [`Hello`].
+    Welcome(Welcome),
+    /// What the center decided on messages of the gateway.
+    Decided(Decided),
+    /// Relayed n that is not the next: the gateway goes on from `n`.
+    Expect(Expect),
+    /// A group's stream starts (anew) behind `after`; what came of it before no longer counts.
+    Resumed(Resume),
+    /// A message of another gateway.
+    Deliver(Deliver),
+    /// In place of a message of the gateway's own.
+    Own(Own),
+    /// In place of entries that are not for the gateway.
+    Skip(Skip),
+    /// A change of the group.
+    Entry(Entry),
+    /// How far another member has come with a group, and what it refused of the gateway's messages.
+    Fate(Fate),
+    /// Answer to a [`Request`].
+    Response(Response),
+    /// The center ends the link, and why.
+    Bye(Bye),
+}
+
+/// The center's answer to hello.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Welcome {
+    /// The version that both speak from here on.
+    pub version: u16,
+    /// Who the certificate says the gateway is.
+    pub enterprise: EnterpriseId,
+    /// Its name there.
+    pub gateway: GatewayName,
+    /// The enterprise's display name.
+    pub display: DisplayName,
+    /// Most stream stanzas that may be on their way without credit.
+    pub credit: u32,
+    /// Most entries of a group that may be unsettled.
+    pub window: u32,
+    /// Largest payload of a relay, in bytes.
+    pub payload_bytes: u32,
+    /// One for each group of hello, and each other group of which the gateway is a member.
+    pub groups: Vec<WelcomeGroup>,
+}
+
+/// What the center remembers of one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WelcomeGroup {
+    /// The group.
+    pub group: GroupNumber,
+    /// Whether the gateway belongs to it.
+    pub standing: Standing,
+    /// The log's present life.
+    pub incarnation: Incarnation,
+    /// The last entry.
+    pub head: Seq,
+    /// How the gateway's history compares with the log's.
+    pub history: History,
+    /// The last n decided in the epoch that hello named (0: none).
+    pub decided: N,
+    /// The present list version.
+    pub list: ListVersion,
+}
+
+/// Whether a gateway belongs to a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It does.
+    Member,
+    /// It did, until it left or was made to.
+    Left,
+    /// The group has been deleted.
+    Deleted,
+    /// It never did, or the group never was. (The center does not tell which.)
+    Unknown,
+}
+
+/// How a gateway's history of a group compares with the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum History {
+    /// The log continues the gateway's history.
+    Same,
+    /// The log no longer reaches back to the cursor; it cannot be compared.
+    Trimmed,
+    /// The log is shorter than the gateway's history, or different: the center lost its tail or was restored. Entries
+    /// are recognised by origin key; the gateway feeds back what it has.
+    Forked,
+}
+
+/// The center's decisions on a gateway's messages, cumulative: all up to `n` are stored, but for the refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The group.
+    pub group: GroupNumber,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The last n decided.
+    pub n: N,
+    /// The refused of those not yet confirmed.
+    pub refused: Vec<(N, Condition)>,
+}
+
+/// The center needs `n` next: a gap, or the n given was used for another message (`fork`: take a new epoch).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expect {
+    /// The group.
+    pub group: GroupNumber,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The next n.
+    pub n: N,
+    /// The n of a message was given before to a message with another source.
+    pub fork: bool,
+}
+
+/// A message of another gateway; the same bytes for every receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deliver {
+    /// The group.
+    pub group: GroupNumber,
+    /// Its place there.
+    pub seq: Seq,
+    /// The author's enterprise, from the origin link's certificate.
+    pub enterprise: EnterpriseId,
+    /// The message's identity.
+    pub key: OriginKey,
+    /// See [`Relay::list`].
+    pub list: ListVersion,
+    /// The author.
+    pub user: UserId,
+    /// The author's nick at home.
+    pub nick: DisplayName,
+    /// When it was said.
+    pub at: Timestamp,
+    /// See [`Relay::late`].
+    pub late: bool,
+    /// See [`Relay::payload`].
+    pub payload: Bytes,
+}
+
+/// The gateway's own message has the place `seq`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own {
+    /// The group.
+    pub group: GroupNumber,
+    /// Its place there.
+    pub seq: Seq,
+    /// The message's identity.
+    pub key: OriginKey,
+}
+
+/// Entries that are not for this gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skip {
+    /// The group.
+    pub group: GroupNumber,
+    /// The first of them.
+    pub from: Seq,
+    /// The last of them.
+    pub to: Seq,
+    /// Why.
+    pub reason: SkipReason,
+    /// The running hash after `to`.
+    pub hash: HistoryHash,
+}
+
+/// Why entries are skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SkipReason {
+    /// They were kept for as long and as much as configured, and are gone. Told in the room.
+    Expired,
+    /// They were said before the gateway's enterprise was announced in the room they come from.
+    BeforeYouJoined,
+    /// They were lost when the center was restored or failed over, and nobody fed them back. Told in the room.
+    Lost,
+}
+
+/// A change of the group at a place in its sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The group.
+    pub group: GroupNumber,
+    /// Its place.
+    pub seq: Seq,
+    /// The list version from here on.
+    pub list: ListVersion,
+    /// What changed.
+    pub change: Change,
+}
+
+/// What can change in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// A gateway became a member.
+    Joined {
+        /// Its enterprise.
+        enterprise: EnterpriseId,
+        /// Its name there.
+        gateway: GatewayName,
+        /// The enterprise's display name.
+        display: DisplayName,
+    },
+    /// A gateway is no longer a member.
+    Left {
+        /// Its enterprise.
+        enterprise: EnterpriseId,
+        /// Its name there.
+        gateway: GatewayName,
+        /// The enterprise's display name.
+        display: DisplayName,
+    },
+    /// The group has ended; nothing follows.
+    Deleted {},
+}
+
+/// What became of messages at another member: all up to `upto` have their outcome there; of the gateway's own messages,
+/// those named did not enter the room. Cumulative; told from time to time, at once when something was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fate {
+    /// The group.
+    pub group: GroupNumber,
+    /// The member's enterprise.
+    pub enterprise: EnterpriseId,
+    /// Its gateway.
+    pub gateway: GatewayName,
+    /// The last settled entry there.
+    pub upto: Seq,
+    /// The gateway's own messages that were refused there.
+    pub refused: Vec<(OriginKey, Condition)>,
+}
+
+/// Answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// The request's id.
+    pub id: u64,
+    /// What came of it.
+    pub body: ResponseBody,
+}
+
+/// What can come of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResponseBody {
+    /// Done; there is nothing to tell.
+    Done {},
+    /// The group, as it is now. Answers create, join, show. The gateway's stream starts behind `joined_at`.
+    Group(GroupInfo),
+    /// All groups that concern the enterprise.
+    Groups {
+        /// In order of number.
+        groups: Vec<GroupInfo>,
+    },
+    /// It was not done.
+    Refused {
+        /// Why.
+        condition: Condition,
+        /// The same in words, with what to do.
+        text: String,
+    },
+}
+
+/// A group as its members may see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupInfo {
+    /// Its number.
+    pub number: GroupNumber,
+    /// Its name.
+    pub name: String,
+    /// The enterprise that owns it.
+    pub owner: EnterpriseId,
+    /// The log's life.
+    pub incarnation: Incarnation,
+    /// The last entry.
+    pub head: Seq,
+    /// The list version.
+    pub list: ListVersion,
+    /// Whether the asking gateway belongs to it.
+    pub standing: Standing,
+    /// Where the asking gateway's present membership begins (its own `joined` entry).
+    pub joined_at: Seq,
+    /// The running hash at `joined_at`.
+    pub joined_hash: HistoryHash,
+    /// Enterprises that may join.
+    pub allowed: Vec<EnterpriseId>,
+    /// Member gateways.
+    pub members: Vec<MemberInfo>,
+}
+
+/// A member gateway of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberInfo {
+    /// Its enterprise.
+    pub enterprise: EnterpriseId,
+    /// The enterprise's display name.
+    pub display: DisplayName,
+    /// Its name.
+    pub gateway: GatewayName,
+    /// The last entry it settled.
+    pub settled: Seq,
+    /// Whether its link is up.
+    pub online: bool,
+}
+
+/// The link's last stanza.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bye {
+    /// Why.
+    pub condition: Condition,
+    /// The same in words.
+    pub text: String,
+}
