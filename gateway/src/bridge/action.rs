@@ -1,0 +1,191 @@
+//! All that the bridge can ask its shell to do. Performed in the order given, for each of server, link and store.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{GroupNumber, N};
+use intergroup_schemas::link::{GroupInfo, Timestamp, ToCenter};
+
+use crate::ids::{MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
+use crate::store::Change;
+
+/// Names a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Names a request to a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Names an administrator's command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u64);
+
+/// What the core asks for.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Send to a room.
+    Room {
+        /// Which room.
+        room: RoomJid,
+        /// What.
+        action: RoomAction,
+    },
+    /// Send to the center.
+    Link(ToCenter),
+    /// Put on disk, all or nothing; answered by `Event::Committed`. Commits are performed in the order given, and
+    /// several may share one fsync.
+    Commit {
+        /// Names it.
+        ticket: Ticket,
+        /// What.
+        changes: Vec<Change>,
+    },
+    /// Read outbox rows; answered by `Event::Outbox`.
+    LoadOutbox {
+        /// Of which group.
+        group: GroupNumber,
+        /// From this n on.
+        from: N,
+        /// At most so many.
+        max: usize,
+    },
+    /// Answer a command.
+    Reply {
+        /// Which.
+        id: super::action::CommandId,
+        /// What came of it.
+        reply: Reply,
+    },
+    /// Something that an administrator should know; the shell logs it.
+    Report(Report),
+}
+
+/// What our occupants do in a room.
+#[derive(Debug, Clone)]
+pub enum RoomAction {
+    /// Enter without history (XEP-0045 section 7.2; `maxstanzas='0'`).
+    Enter {
+        /// Who.
+        mouth: Mouth,
+        /// The nick asked for.
+        nick: Nick,
+    },
+    /// Leave; harmless when not in.
+    Leave {
+        /// Who.
+        mouth: Mouth,
+    },
+    /// Say a group message.
+    Say {
+        /// Who.
+        mouth: Mouth,
+        /// Its id (and origin-id), by which the reflection is known.
+        id: MessageId,
+        /// A payload as it crossed, mentions already resolved.
+        payload: Bytes,
+        /// Put before every body: "Alice (Acme): " when the ear speaks for a person, or "[late] ".
+        prefix: Option<Arc<str>>,
+        /// The original time, when the message comes late (XEP-0203).
+        delay: Option<Timestamp>,
+    },
+    /// Tell one occupant something in private, from the ear or from the puppet that was addressed.
+    Tell {
+        /// Who tells.
+        mouth: Mouth,
+        /// Whom.
+        nick: Nick,
+        /// What.
+        text: String,
+    },
+    /// disco#info of the room.
+    Info {
+        /// Echoed in the answer.
+        request: RequestId,
+    },
+    /// Read one page of the archive, as the ear in its present life (some servers show real JIDs to that full JID only).
+    ReadArchive {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// The ear.
+        ear: Mouth,
+        /// Where to start.
+        from: ReadFrom,
+        /// Most results; a server may give fewer.
+        max: u32,
+    },
+    /// Self-ping of one of ours (XEP-0410).
+    Ping {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// Who.
+        mouth: Mouth,
+    },
+    /// Any harmless iq to the room: its answer (result or error alike) proves that the room has worked off everything
+    /// that was sent before it on this connection.
+    Fence {
+        /// Echoed in the answer.
+        request: RequestId,
+    },
+    /// Give one of ours the affiliation member.
+    SetMember {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// Who.
+        who: Who,
+    },
+}
+
+/// Where an archive read starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// Behind this id.
+    After(StanzaId),
+    /// At this time of the server's clock.
+    Start(Timestamp),
+    /// With the oldest.
+    Beginning,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// The group and its room here, if mapped.
+    Group(GroupInfo, Option<RoomJid>),
+    /// All groups.
+    Groups(Vec<(GroupInfo, Option<RoomJid>)>),
+    /// The bridge's figures.
+    Status(super::status::Status),
+    /// Refused.
+    Refused {
+        /// Why, where the table has a row for it.
+        condition: Option<Condition>,
+        /// In words: what happened, what it means, what to do.
+        text: String,
+    },
+}
+
+/// Something that an administrator should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Of which room, if of one.
+    pub room: Option<RoomJid>,
+    /// How bad it is.
+    pub level: Level,
+    /// What happened, what it means, what to do.
+    pub text: String,
+}
+
+/// How bad a report is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// Somebody should look.
+    Warning,
+    /// Somebody must act.
+    Alarm,
+}
