@@ -1,1 +1,3 @@
-//! Placeholder.
+//! World builder, simulator, scenarios, demo and benchmarks.
+
+pub mod load;
