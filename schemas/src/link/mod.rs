@@ -4,6 +4,14 @@
 //! well-formedness, depth, size and characters are checked in the same pass that finds its end, and no tree is built.
 //! Never here: sockets, clocks, and any opinion on what people say.
 
+mod control;
+pub mod decode;
+pub mod encode;
+mod node;
+pub mod payload_check;
+mod timestamp;
+mod write;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 

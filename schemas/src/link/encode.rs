@@ -1,0 +1,167 @@
+//! From a stanza to the text of one frame.
+
+use bytes::Bytes;
+
+use super::write::Element;
+use super::*;
+
+pub(super) fn word(value: impl Serialize) -> String {
+    // Unit variants serialise to their name; nothing else is passed.
+    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn stanza(name: &'static str, fill: impl FnOnce(&mut Element<'_>)) -> String {
+    let mut out = String::with_capacity(256);
+    let mut element = Element::new(&mut out, name);
+    element.attr("xmlns", &NAMESPACE);
+    fill(&mut element);
+    element.finish();
+    out
+}
+
+fn payload(bytes: &Bytes) -> &str {
+    // A payload is checked UTF-8 wherever it comes from; a fault elsewhere must not break the frame.
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Encodes a stanza for the center.
+#[must_use]
+pub fn to_center(what: &ToCenter) -> String {
+    match what {
+        ToCenter::Hello(hello) => stanza("hello", |e| {
+            e.attr("version", &hello.version).attr("software", &hello.software);
+            for g in &hello.groups {
+                let mut c = e.child("group");
+                c.attr("number", &g.group);
+                if let Some(incarnation) = &g.incarnation {
+                    c.attr("incarnation", incarnation);
+                }
+                c.attr("cursor", &g.cursor).attr("hash", &g.hash).attr("epoch", &g.epoch).attr("n", &g.last_n);
+                c.finish();
+            }
+        }),
+        ToCenter::Relay(relay) => {
+            let mut out = String::with_capacity(relay.payload.len() + 256);
+            let mut e = Element::new(&mut out, "relay");
+            e.attr("xmlns", &NAMESPACE).attr("group", &relay.group).attr("epoch", &relay.epoch).attr("n", &relay.n);
+            if let Some(source) = &relay.source {
+                e.attr("src", source);
+            }
+            e.attr("list", &relay.list).attr("user", &relay.user).attr("nick", &relay.nick);
+            e.attr("at", &relay.at.to_wire()).flag("late", relay.late).raw(payload(&relay.payload));
+            e.finish();
+            out
+        }
+        ToCenter::Resume(r) => stanza("resume", |e| resume(e, r)),
+        ToCenter::Settled(s) => stanza("settled", |e| {
+            e.attr("group", &s.group).attr("upto", &s.upto);
+            for (seq, condition) in &s.refused {
+                let mut c = e.child("refused");
+                c.attr("seq", seq).attr("condition", &condition.as_str());
+                c.finish();
+            }
+        }),
+        ToCenter::Credit(c) => stanza("credit", |e| {
+            e.attr("count", &c.count);
+        }),
+        ToCenter::Confirm(c) => stanza("confirm", |e| {
+            e.attr("group", &c.group).attr("epoch", &c.epoch).attr("n", &c.n);
+        }),
+        ToCenter::Request(r) => stanza("request", |e| {
+            e.attr("id", &r.id);
+            control::write_request(e, &r.body);
+        }),
+    }
+}
+
+fn resume(e: &mut Element<'_>, r: &Resume) {
+    e.attr("group", &r.group).attr("after", &r.after);
+}
+
+/// Encodes a message for delivery straight from what was relayed: built once, the same bytes for every gateway.
+#[must_use]
+pub fn deliver(relay: &Relay, seq: Seq, enterprise: &EnterpriseId) -> String {
+    let mut out = String::with_capacity(relay.payload.len() + 256);
+    let mut e = Element::new(&mut out, "deliver");
+    e.attr("xmlns", &NAMESPACE).attr("group", &relay.group).attr("seq", &seq).attr("enterprise", enterprise);
+    e.attr("key", &format_args!("{}.{}", relay.epoch, relay.n)).attr("list", &relay.list);
+    e.attr("user", &relay.user).attr("nick", &relay.nick).attr("at", &relay.at.to_wire()).flag("late", relay.late);
+    e.raw(payload(&relay.payload));
+    e.finish();
+    out
+}
+
+/// Encodes a stanza for a gateway.
+#[must_use]
+pub fn to_gateway(what: &ToGateway) -> String {
+    match what {
+        ToGateway::Welcome(w) => stanza("welcome", |e| {
+            e.attr("version", &w.version).attr("enterprise", &w.enterprise).attr("gateway", &w.gateway);
+            e.attr("display", &w.display).attr("credit", &w.credit).attr("window", &w.window);
+            e.attr("payload-bytes", &w.payload_bytes);
+            for g in &w.groups {
+                let mut c = e.child("group");
+                c.attr("number", &g.group).attr("standing", &word(g.standing)).attr("incarnation", &g.incarnation);
+                c.attr("head", &g.head).attr("history", &word(g.history)).attr("decided", &g.decided);
+                c.attr("list", &g.list);
+                c.finish();
+            }
+        }),
+        ToGateway::Decided(d) => stanza("decided", |e| {
+            e.attr("group", &d.group).attr("epoch", &d.epoch).attr("n", &d.n);
+            for (n, condition) in &d.refused {
+                let mut c = e.child("refused");
+                c.attr("n", n).attr("condition", &condition.as_str());
+                c.finish();
+            }
+        }),
+        ToGateway::Expect(x) => stanza("expect", |e| {
+            e.attr("group", &x.group).attr("epoch", &x.epoch).attr("n", &x.n).flag("fork", x.fork);
+        }),
+        ToGateway::Resumed(r) => stanza("resumed", |e| resume(e, r)),
+        ToGateway::Deliver(d) => {
+            let relay = Relay {
+                group: d.group,
+                epoch: d.key.epoch.clone(),
+                n: d.key.n,
+                source: None,
+                list: d.list,
+                user: d.user.clone(),
+                nick: d.nick.clone(),
+                at: d.at,
+                late: d.late,
+                payload: d.payload.clone(),
+            };
+            deliver(&relay, d.seq, &d.enterprise)
+        }
+        ToGateway::Own(o) => stanza("own", |e| {
+            e.attr("group", &o.group).attr("seq", &o.seq).attr("key", &o.key);
+        }),
+        ToGateway::Skip(s) => stanza("skip", |e| {
+            e.attr("group", &s.group).attr("from", &s.from).attr("to", &s.to);
+            e.attr("reason", &word(s.reason)).attr("hash", &s.hash);
+        }),
+        ToGateway::Entry(n) => stanza("entry", |e| {
+            e.attr("group", &n.group).attr("seq", &n.seq).attr("list", &n.list);
+            control::write_change(e, &n.change);
+        }),
+        ToGateway::Fate(f) => stanza("fate", |e| {
+            e.attr("group", &f.group)
+                .attr("enterprise", &f.enterprise)
+                .attr("gateway", &f.gateway)
+                .attr("upto", &f.upto);
+            for (key, condition) in &f.refused {
+                let mut c = e.child("refused");
+                c.attr("key", key).attr("condition", &condition.as_str());
+                c.finish();
+            }
+        }),
+        ToGateway::Response(r) => stanza("response", |e| {
+            e.attr("id", &r.id);
+            control::write_response(e, &r.body);
+        }),
+        ToGateway::Bye(b) => stanza("bye", |e| {
+            e.attr("condition", &b.condition.as_str()).attr("text", &b.text);
+        }),
+    }
+}
