@@ -2,6 +2,7 @@
 //! enrolment, and the administrators' API. Depends on neither tokio nor the gateway nor the center.
 
 pub mod conditions;
+pub mod enrolment;
 pub mod history;
 pub mod ids;
 pub mod limits;
