@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The hub of Intergroup: enterprises, groups, logs and fan-out.
+
+pub mod hub;
+pub mod store;

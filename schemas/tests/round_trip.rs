@@ -64,7 +64,11 @@ fn to_center() {
         ToCenter::Relay(relay()),
         ToCenter::Relay(Relay { source: None, late: false, payload: Bytes::new(), ..relay() }),
         ToCenter::Resume(Resume { group, after: Seq(3) }),
-        ToCenter::Settled(Settled { group, upto: Seq(9), refused: vec![(Seq(8), Condition::Banned)] }),
+        ToCenter::Settled(Settled {
+            group,
+            upto: Seq(9),
+            refused: vec![(Seq(8), "k7.2".parse().unwrap(), Condition::Banned)],
+        }),
         ToCenter::Credit(Credit { count: 3 }),
         ToCenter::Confirm(Confirm { group, epoch: epoch(), n: N(2) }),
         request(RequestBody::CreateGroup { name: "A & B".into() }),

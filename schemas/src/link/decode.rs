@@ -77,7 +77,7 @@ pub fn to_center(frame: &Bytes) -> Result<ToCenter> {
             upto: node.get("upto")?,
             refused: node
                 .children("refused", limits::REFUSED_PER_STANZA)?
-                .map(|r| Ok((r.get("seq")?, r.condition()?)))
+                .map(|r| Ok((r.get("seq")?, r.get("key")?, r.condition()?)))
                 .collect::<Result<_>>()?,
         }),
         "credit" => ToCenter::Credit(Credit { count: node.number("count")? }),

@@ -55,9 +55,9 @@ pub fn to_center(what: &ToCenter) -> String {
         ToCenter::Resume(r) => stanza("resume", |e| resume(e, r)),
         ToCenter::Settled(s) => stanza("settled", |e| {
             e.attr("group", &s.group).attr("upto", &s.upto);
-            for (seq, condition) in &s.refused {
+            for (seq, key, condition) in &s.refused {
                 let mut c = e.child("refused");
-                c.attr("seq", seq).attr("condition", &condition.as_str());
+                c.attr("seq", seq).attr("key", key).attr("condition", &condition.as_str());
                 c.finish();
             }
         }),

@@ -128,7 +128,7 @@ pub struct Settled {
     /// The last settled entry.
     pub upto: Seq,
     /// Those at most `upto`, named for the first time or again, that did not enter the room.
-    pub refused: Vec<(Seq, Condition)>,
+    pub refused: Vec<(Seq, OriginKey, Condition)>,
 }
 
 /// `count` more deliveries are in the gateway's hands.

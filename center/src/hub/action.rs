@@ -1,0 +1,100 @@
+//! All that the hub can ask its shell to do.
+
+use bytes::Bytes;
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{DisplayName, GatewayId, GroupNumber, Seq};
+use serde::{Deserialize, Serialize};
+
+use super::event::{AdminId, LinkId, Ticket};
+use super::status::{EnterpriseStatus, GroupStatus, Status};
+use crate::store::Change;
+
+/// What the core asks for.
+#[derive(Debug)]
+pub enum Action {
+    /// Put on disk, all or nothing; answered by `Committed`. One at a time.
+    Commit {
+        /// Names it.
+        ticket: Ticket,
+        /// What.
+        changes: Vec<Change>,
+    },
+    /// Send one stanza. Stanzas of one link go out in the order given; many may share a write.
+    Send {
+        /// On which link.
+        link: LinkId,
+        /// The frame's text. The bytes of a `deliver` are shared by all links.
+        frame: Bytes,
+    },
+    /// Say bye and end the link.
+    Close {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        condition: Condition,
+        /// In words.
+        text: String,
+    },
+    /// Read entries; answered by `Log`.
+    ReadLog {
+        /// For which link.
+        link: LinkId,
+        /// Of which group.
+        group: GroupNumber,
+        /// Behind which entry.
+        after: Seq,
+        /// At most so many.
+        entries: usize,
+        /// At most so many bytes (but at least one entry).
+        bytes: usize,
+    },
+    /// Read running hashes; answered by `Hashes`.
+    ReadHashes {
+        /// For which link.
+        link: LinkId,
+        /// At which places.
+        places: Vec<(GroupNumber, Seq)>,
+    },
+    /// Read the sources of a gateway's messages in a group; answered by `Sources`.
+    ReadSources {
+        /// Of which group.
+        group: GroupNumber,
+        /// Of which gateway.
+        gateway: GatewayId,
+    },
+    /// Answer a request.
+    Reply {
+        /// Which.
+        id: AdminId,
+        /// What came of it.
+        reply: AdminReply,
+    },
+}
+
+/// What came of an operator's request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdminReply {
+    /// Done.
+    Done,
+    /// Enterprises.
+    Enterprises(Vec<EnterpriseStatus>),
+    /// Groups.
+    Groups(Vec<GroupStatus>),
+    /// Every figure.
+    Status(Box<Status>),
+    /// Whose a code or certificate is.
+    Gateway {
+        /// The gateway.
+        gateway: GatewayId,
+        /// Its enterprise's display name.
+        display: DisplayName,
+    },
+    /// Refused.
+    Refused {
+        /// Why, where the table of conditions has a row for it.
+        condition: Option<Condition>,
+        /// In words: what happened, what it means, what to do.
+        text: String,
+    },
+}

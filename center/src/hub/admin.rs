@@ -1,0 +1,294 @@
+//! Requests of the operator and of the enrolment service.
+
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{DisplayName, EnterpriseId, GatewayId, GroupNumber, Seq};
+use intergroup_schemas::link::Timestamp;
+
+use super::Hub;
+use super::action::{Action, AdminReply};
+use super::event::{AdminId, AdminRequest};
+use super::group::Group;
+use super::status::{EnterpriseStatus, GatewayStatus, GroupStatus, MemberStatus, Status};
+use crate::store::{Change, Enrolment, Enterprise, EnterpriseState, Gateway};
+
+fn refused(text: impl Into<String>) -> AdminReply {
+    AdminReply::Refused { condition: None, text: text.into() }
+}
+
+fn refused_for(condition: Condition) -> AdminReply {
+    AdminReply::Refused { condition: Some(condition), text: condition.admin_text().to_owned() }
+}
+
+impl Hub {
+    pub(super) fn admin(&mut self, id: AdminId, request: AdminRequest) {
+        let before = self.batch.changes.len();
+        let reply = match request {
+            AdminRequest::AddEnterprise { gateway, display, secret, expires, again } => {
+                self.add_enterprise(gateway, display, secret, expires, again)
+            }
+            AdminRequest::Suspend(enterprise) => self.set_state(&enterprise, EnterpriseState::Suspended),
+            AdminRequest::Resume(enterprise) => self.set_state(&enterprise, EnterpriseState::Active),
+            AdminRequest::Remove(enterprise) => self.remove(&enterprise),
+            AdminRequest::ListEnterprises => {
+                AdminReply::Enterprises(self.enterprises.values().map(|e| self.enterprise_status(e)).collect())
+            }
+            AdminRequest::ShowEnterprise(id) => match self.enterprises.get(&id) {
+                Some(enterprise) => AdminReply::Enterprises(vec![self.enterprise_status(enterprise)]),
+                None => refused(format!("there is no enterprise {id}; `enterprise list` shows those there are")),
+            },
+            AdminRequest::ListGroups => {
+                AdminReply::Groups(self.groups.values().map(|g| self.group_status(g)).collect())
+            }
+            AdminRequest::ShowGroup(number) => match self.groups.get(&number) {
+                Some(group) => AdminReply::Groups(vec![self.group_status(group)]),
+                None => refused(format!("there is no group {number}; `group list` shows those there are")),
+            },
+            AdminRequest::DeleteGroup(number) => self.delete(number),
+            AdminRequest::Status => AdminReply::Status(Box::new(self.status())),
+            AdminRequest::CheckCode(secret) => self.check_code(&secret),
+            AdminRequest::Certify { gateway, certificate, expires, code } => {
+                self.certify(gateway, certificate, expires, code)
+            }
+            AdminRequest::CheckCertificate { gateway, certificate } => match self.refusal_of(&gateway, &certificate) {
+                Some(condition) => refused_for(condition),
+                None => self.gateway_reply(gateway),
+            },
+        };
+        if self.batch.changes.len() == before {
+            self.actions.push_back(Action::Reply { id, reply });
+        } else {
+            self.batch.replies.push((id, reply));
+        }
+    }
+
+    fn add_enterprise(
+        &mut self,
+        gateway: GatewayId,
+        display: Option<DisplayName>,
+        secret: [u8; 32],
+        expires: Timestamp,
+        again: bool,
+    ) -> AdminReply {
+        let id = &gateway.enterprise;
+        match self.enterprises.get(id).map(|e| e.state) {
+            Some(EnterpriseState::Removed) => {
+                return refused(format!("enterprise {id} was removed; ids are not used again: choose another"));
+            }
+            Some(_) if !again => {
+                return refused(format!("enterprise {id} exists; `enterprise code {id}` gives it another code"));
+            }
+            None if again => {
+                return refused(format!("there is no enterprise {id}; `enterprise add {id}` makes it"));
+            }
+            Some(_) => {}
+            None => {
+                let display =
+                    display.unwrap_or_else(|| id.as_str().parse().expect("an enterprise id is a display name"));
+                let enterprise = Enterprise { id: id.clone(), display, state: EnterpriseState::Active };
+                self.batch.changes.push(Change::Enterprise(enterprise.clone()));
+                self.enterprises.insert(id.clone(), enterprise);
+            }
+        }
+        // A new code takes the place of the ones that the gateway has not used, and of those that have ended.
+        let now = self.now;
+        let old = self.enrolments.values().filter(|e| e.gateway == gateway || e.expires < now);
+        for gone in old.map(|e| e.secret).collect::<Vec<_>>() {
+            self.enrolments.remove(&gone);
+            self.batch.changes.push(Change::EnrolmentGone(gone));
+        }
+        let enrolment = Enrolment { secret, gateway, expires };
+        self.batch.changes.push(Change::Enrolment(enrolment.clone()));
+        self.enrolments.insert(secret, enrolment);
+        AdminReply::Done
+    }
+
+    fn set_state(&mut self, id: &EnterpriseId, state: EnterpriseState) -> AdminReply {
+        let Some(enterprise) = self.enterprises.get_mut(id) else {
+            return refused(format!("there is no enterprise {id}; `enterprise list` shows those there are"));
+        };
+        if enterprise.state == EnterpriseState::Removed {
+            return refused(format!("enterprise {id} was removed, which cannot be undone"));
+        }
+        if enterprise.state != state {
+            enterprise.state = state;
+            self.batch.changes.push(Change::Enterprise(enterprise.clone()));
+            if state == EnterpriseState::Suspended {
+                self.close_links_of(id, Condition::Suspended);
+            }
+        }
+        AdminReply::Done
+    }
+
+    fn remove(&mut self, id: &EnterpriseId) -> AdminReply {
+        let Some(enterprise) = self.enterprises.get_mut(id) else {
+            return refused(format!("there is no enterprise {id}; `enterprise list` shows those there are"));
+        };
+        enterprise.state = EnterpriseState::Removed;
+        self.batch.changes.push(Change::Enterprise(enterprise.clone()));
+        let memberships: Vec<(GroupNumber, GatewayId)> = self
+            .groups
+            .iter()
+            .flat_map(|(n, g)| g.members.values().filter(|m| m.until.is_none()).map(|m| (*n, m.gateway.clone())))
+            .filter(|(_, gateway)| gateway.enterprise == *id)
+            .collect();
+        for (number, gateway) in memberships {
+            self.end_membership(&gateway, number);
+        }
+        let codes = self.enrolments.values().filter(|e| e.gateway.enterprise == *id);
+        for code in codes.map(|e| e.secret).collect::<Vec<_>>() {
+            self.enrolments.remove(&code);
+            self.batch.changes.push(Change::EnrolmentGone(code));
+        }
+        self.close_links_of(id, Condition::Removed);
+        AdminReply::Done
+    }
+
+    /// At once, and not only when the change is on disk: staying out may begin early, never late.
+    fn close_links_of(&mut self, id: &EnterpriseId, condition: Condition) {
+        let links: Vec<_> = self.online.iter().filter(|(g, _)| g.enterprise == *id).map(|(_, link)| *link).collect();
+        for link in links {
+            self.close(link, condition, condition.admin_text());
+        }
+    }
+
+    fn delete(&mut self, number: GroupNumber) -> AdminReply {
+        match self.groups.get(&number).map(|g| g.meta.deleted) {
+            None => refused(format!("there is no group {number}; `group list` shows those there are")),
+            Some(true) => AdminReply::Done,
+            Some(false) => {
+                self.end_group(number);
+                AdminReply::Done
+            }
+        }
+    }
+
+    // ------------------------------------------------------------ certificates
+
+    fn check_code(&self, secret: &[u8; 32]) -> AdminReply {
+        match self.enrolments.get(secret) {
+            Some(code) if code.expires >= self.now => match self.enterprises.get(&code.gateway.enterprise) {
+                Some(e) if e.state == EnterpriseState::Active => self.gateway_reply(code.gateway.clone()),
+                _ => refused_for(Condition::Suspended),
+            },
+            _ => refused_for(Condition::BadCode),
+        }
+    }
+
+    fn gateway_reply(&self, gateway: GatewayId) -> AdminReply {
+        match self.enterprises.get(&gateway.enterprise) {
+            Some(e) => AdminReply::Gateway { display: e.display.clone(), gateway },
+            None => refused_for(Condition::BadCertificate),
+        }
+    }
+
+    fn certify(
+        &mut self,
+        id: GatewayId,
+        certificate: [u8; 32],
+        expires: Timestamp,
+        code: Option<[u8; 32]>,
+    ) -> AdminReply {
+        let mut previous = None;
+        match code {
+            Some(code) => {
+                let good = self.enrolments.get(&code).is_some_and(|e| e.gateway == id && e.expires >= self.now);
+                if !good {
+                    return refused_for(Condition::BadCode);
+                }
+                self.enrolments.remove(&code);
+                self.batch.changes.push(Change::EnrolmentGone(code));
+                // Whoever still holds the certificate before this one is out.
+                let text = Condition::BadCertificate.admin_text().to_owned();
+                self.batch.close.push((id.clone(), Condition::BadCertificate, text));
+            }
+            // A renewal: the present one stays good until the new one is used, in case the answer is lost.
+            None => previous = self.gateways.get(&id).map(|g| g.certificate),
+        }
+        let gateway = Gateway { id: id.clone(), certificate, previous, expires };
+        self.batch.changes.push(Change::Gateway(gateway.clone()));
+        self.gateways.insert(id.clone(), gateway);
+        self.gateway_reply(id)
+    }
+
+    /// The first use of a renewed certificate ends the one before.
+    pub(super) fn certificate_used(&mut self, id: &GatewayId, certificate: &[u8; 32]) {
+        if let Some(gateway) = self.gateways.get_mut(id)
+            && gateway.certificate == *certificate
+            && gateway.previous.take().is_some()
+        {
+            self.batch.changes.push(Change::Gateway(gateway.clone()));
+        }
+    }
+
+    // ------------------------------------------------------------ figures
+
+    fn enterprise_status(&self, enterprise: &Enterprise) -> EnterpriseStatus {
+        let gateways = self.gateways.values().filter(|g| g.id.enterprise == enterprise.id);
+        EnterpriseStatus {
+            id: enterprise.id.clone(),
+            display: enterprise.display.to_string(),
+            state: enterprise.state,
+            gateways: gateways
+                .map(|g| GatewayStatus {
+                    gateway: g.id.clone(),
+                    online: self.online.contains_key(&g.id),
+                    certificate_ends: g.expires,
+                })
+                .collect(),
+            open_codes: self.enrolments.values().filter(|e| e.gateway.enterprise == enterprise.id).count(),
+        }
+    }
+
+    fn group_status(&self, group: &Group) -> GroupStatus {
+        let number = group.meta.number;
+        let paused = |gateway: &GatewayId| {
+            let link = self.links.get(self.online.get(gateway)?)?;
+            match link.streams.get(&number) {
+                None => Some("the gateway has not asked for the group's messages"),
+                Some(stream) => stream.pause.as_str(),
+            }
+        };
+        GroupStatus {
+            number,
+            name: group.meta.name.clone(),
+            owner: group.meta.owner.clone(),
+            deleted: group.meta.deleted,
+            list: group.meta.list,
+            oldest: Seq((group.floor.0 + 1).min(group.committed.0)),
+            head: group.committed,
+            bytes: group.bytes,
+            allowed: group.meta.allowed.clone(),
+            members: group
+                .members
+                .values()
+                .filter(|m| m.until.is_none())
+                .map(|m| MemberStatus {
+                    gateway: m.gateway.clone(),
+                    online: self.online.contains_key(&m.gateway),
+                    settled: m.settled,
+                    waiting: group.committed.0.saturating_sub(m.settled.0),
+                    paused: paused(&m.gateway).map(str::to_owned),
+                })
+                .collect(),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let mut status = Status {
+            links: self.links.len(),
+            groups: self.groups.values().filter(|g| !g.meta.deleted).count(),
+            cached_bytes: self.cached_bytes,
+            counters: self.counters.clone(),
+            ..Status::default()
+        };
+        for enterprise in self.enterprises.values() {
+            let state = match enterprise.state {
+                EnterpriseState::Active => "active",
+                EnterpriseState::Suspended => "suspended",
+                EnterpriseState::Removed => "removed",
+            };
+            *status.enterprises.entry(state.to_owned()).or_default() += 1;
+        }
+        status
+    }
+}

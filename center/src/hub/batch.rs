@@ -1,0 +1,134 @@
+//! One commit for all that came while the last one was under way, and what may happen only when it is on disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{Epoch, GatewayId, GroupNumber, N, Seq};
+use intergroup_schemas::limits;
+use intergroup_schemas::link::{Decided, Response, ResponseBody, ToGateway};
+
+use super::action::{Action, AdminReply};
+use super::event::{AdminId, LinkId, Ticket};
+use super::{FATES_EVERY_MS, Hub};
+use crate::store::Change;
+
+/// Changes, and what waits for them.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) changes: Vec<Change>,
+    /// Marks that moved: written once a batch, however many messages moved them.
+    pub(super) marks: BTreeSet<(GroupNumber, GatewayId, Epoch)>,
+    /// Members that came further.
+    pub(super) members: BTreeSet<(GroupNumber, GatewayId)>,
+    /// Groups with new entries.
+    pub(super) appended: BTreeMap<GroupNumber, Seq>,
+    /// Origins to be told of refusals by members' rooms.
+    pub(super) fates: Vec<(GroupNumber, GatewayId, Seq)>,
+    pub(super) responses: Vec<(LinkId, u64, ResponseBody)>,
+    pub(super) replies: Vec<(AdminId, AdminReply)>,
+    /// Gateways whose links end with this change.
+    pub(super) close: Vec<(GatewayId, Condition, String)>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.marks.is_empty() && self.members.is_empty()
+    }
+}
+
+impl Hub {
+    pub(super) fn begin_commit(&mut self) -> Option<Action> {
+        if self.flying.is_some() || self.batch.is_empty() {
+            return None;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        for (number, gateway, epoch) in &batch.marks {
+            let mark = self.groups.get(number).and_then(|g| g.marks.get(&(gateway.clone(), epoch.clone())));
+            if let Some(mark) = mark {
+                let (group, gateway, epoch) = (*number, gateway.clone(), epoch.clone());
+                batch.changes.push(Change::Mark { group, gateway, epoch, n: mark.given });
+            }
+        }
+        for (number, gateway) in &batch.members {
+            if let Some(member) = self.groups.get(number).and_then(|g| g.members.get(gateway)) {
+                batch.changes.push(Change::Member(member.clone()));
+            }
+        }
+        let changes = std::mem::take(&mut batch.changes);
+        // What was given by now is what this commit makes durable.
+        for (number, seq) in &mut batch.appended {
+            *seq = self.groups.get(number).map_or(*seq, |g| g.head);
+        }
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let given = batch.marks.clone();
+        self.flying = Some((ticket, batch));
+        for (number, gateway, epoch) in given {
+            if let Some(mark) = self.groups.get_mut(&number).and_then(|g| g.marks.get_mut(&(gateway, epoch))) {
+                mark.flying = mark.given;
+            }
+        }
+        Some(Action::Commit { ticket, changes })
+    }
+
+    pub(super) fn committed(&mut self, ticket: Ticket) {
+        let Some((_, batch)) = self.flying.take_if(|(flying, _)| *flying == ticket) else { return };
+        self.counters.commits += 1;
+        for (number, gateway, epoch) in batch.marks {
+            let Some(group) = self.groups.get_mut(&number) else { continue };
+            if let Some(mark) = group.marks.get_mut(&(gateway.clone(), epoch.clone())) {
+                mark.committed = mark.flying;
+            }
+            self.tell_decided(number, &gateway, &epoch);
+        }
+        for (number, seq) in batch.appended {
+            let Some(group) = self.groups.get_mut(&number) else { continue };
+            group.committed = seq;
+            let members: Vec<_> = group.members.keys().filter_map(|g| self.online.get(g).copied()).collect();
+            for link in members {
+                self.wake(link, number);
+            }
+        }
+        for (link, id, body) in batch.responses {
+            self.send(link, &ToGateway::Response(Response { id, body }));
+        }
+        for (id, reply) in batch.replies {
+            self.actions.push_back(Action::Reply { id, reply });
+        }
+        for (group, member, seq) in batch.fates {
+            self.tell_fate(group, &member, seq);
+        }
+        if !batch.members.is_empty() {
+            self.untold.extend(batch.members);
+            self.tell_at.get_or_insert(intergroup_schemas::link::Timestamp(self.now.0 + FATES_EVERY_MS));
+        }
+        for (gateway, condition, text) in batch.close {
+            if let Some(link) = self.online.get(&gateway).copied() {
+                self.close(link, condition, text);
+            }
+        }
+        self.bound_cache();
+    }
+
+    /// Tells a gateway what is decided of its messages, naming every refusal that it has not confirmed.
+    pub(super) fn tell_decided(&mut self, number: GroupNumber, gateway: &GatewayId, epoch: &Epoch) {
+        let Some(link) = self.online.get(gateway).copied() else { return };
+        let Some(mark) = self.groups.get(&number).and_then(|g| g.marks.get(&(gateway.clone(), epoch.clone()))) else {
+            return;
+        };
+        let upto = mark.committed;
+        let refused: Vec<(N, Condition)> = mark.refused.range(..=upto).map(|(n, c)| (*n, *c)).collect();
+        let mut rest = refused.as_slice();
+        loop {
+            let (now, later) = rest.split_at(rest.len().min(limits::REFUSED_PER_STANZA));
+            // A stanza that cannot name all refusals decides no further than it names.
+            let n = if later.is_empty() { upto } else { now.last().map_or(upto, |(n, _)| *n) };
+            let decided = Decided { group: number, epoch: epoch.clone(), n, refused: now.to_vec() };
+            self.send(link, &ToGateway::Decided(decided));
+            rest = later;
+            if rest.is_empty() {
+                return;
+            }
+        }
+    }
+}

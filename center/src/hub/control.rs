@@ -1,0 +1,230 @@
+//! Requests of gateways: make a group, join, leave, allow, delete, list, show.
+
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{EnterpriseId, GatewayId, GroupNumber, HistoryHash, ListVersion, Seq};
+use intergroup_schemas::limits;
+use intergroup_schemas::link::{
+    Change, GroupInfo, MemberInfo, Request, RequestBody, Response, ResponseBody, Standing, ToGateway,
+};
+
+use super::Hub;
+use super::event::LinkId;
+use super::group::Group;
+use crate::store::{self, Member};
+
+/// The number before the first group's.
+const FIRST_NUMBER: u64 = 10_000;
+
+type Outcome = Result<ResponseBody, (Condition, String)>;
+
+fn refuse(condition: Condition) -> (Condition, String) {
+    (condition, condition.admin_text().to_owned())
+}
+
+impl Hub {
+    pub(super) fn request(&mut self, id: LinkId, request: Request) {
+        let Some(gateway) = self.links.get(&id).map(|l| l.gateway.clone()) else { return };
+        let before = self.batch.changes.len();
+        let outcome = match request.body {
+            RequestBody::CreateGroup { name } => self.create_group(&gateway, name),
+            RequestBody::JoinGroup { group } => self.join_group(&gateway, group),
+            RequestBody::LeaveGroup { group } => self.leave_group(&gateway, group),
+            RequestBody::AllowEnterprise { group, enterprise } => self.allow(&gateway, group, enterprise),
+            RequestBody::DeleteGroup { group } => self.delete_group(&gateway, group),
+            RequestBody::ListGroups {} => Ok(self.list_groups(&gateway)),
+            RequestBody::ShowGroup { group } => self.group_info(&gateway, group).map(ResponseBody::Group),
+        };
+        let body = outcome.unwrap_or_else(|(condition, text)| {
+            self.count_refusal(condition);
+            ResponseBody::Refused { condition, text }
+        });
+        if self.batch.changes.len() == before {
+            self.send(id, &ToGateway::Response(Response { id: request.id, body }));
+        } else {
+            self.batch.responses.push((id, request.id, body));
+        }
+    }
+
+    fn create_group(&mut self, gateway: &GatewayId, name: String) -> Outcome {
+        if name.trim().is_empty() || name.len() > limits::GROUP_NAME_BYTES || name.chars().any(char::is_control) {
+            let text = format!("a group's name has 1 to {} bytes and no control characters", limits::GROUP_NAME_BYTES);
+            return Err((Condition::BadRequest, text));
+        }
+        self.room_for_another(gateway)?;
+        let number = GroupNumber(self.groups.keys().next_back().map_or(FIRST_NUMBER, |n| n.0) + 1);
+        let meta = store::Group {
+            number,
+            name,
+            owner: gateway.enterprise.clone(),
+            incarnation: self.new_incarnation(),
+            list: ListVersion(0),
+            allowed: Vec::new(),
+            deleted: false,
+        };
+        self.groups.insert(number, Group::new(meta));
+        self.add_member(gateway, number);
+        self.group_info(gateway, number).map(ResponseBody::Group)
+    }
+
+    fn join_group(&mut self, gateway: &GatewayId, number: GroupNumber) -> Outcome {
+        let group = self.open_group(gateway, number)?;
+        if !group.may_join(&gateway.enterprise) {
+            return Err(refuse(Condition::NotAllowed));
+        }
+        if !group.is_member(gateway) {
+            self.room_for_another(gateway)?;
+            self.add_member(gateway, number);
+        }
+        self.group_info(gateway, number).map(ResponseBody::Group)
+    }
+
+    fn leave_group(&mut self, gateway: &GatewayId, number: GroupNumber) -> Outcome {
+        if self.open_group(gateway, number)?.is_member(gateway) {
+            self.end_membership(gateway, number);
+        }
+        Ok(ResponseBody::Done {})
+    }
+
+    fn allow(&mut self, gateway: &GatewayId, number: GroupNumber, enterprise: EnterpriseId) -> Outcome {
+        if self.open_group(gateway, number)?.meta.owner != gateway.enterprise {
+            return Err(refuse(Condition::NotOwner));
+        }
+        if !self.enterprises.contains_key(&enterprise) {
+            return Err((Condition::BadRequest, format!("the center knows no enterprise {enterprise}")));
+        }
+        let Some(group) = self.groups.get_mut(&number) else { return Err(refuse(Condition::UnknownGroup)) };
+        if !group.may_join(&enterprise) {
+            group.meta.allowed.push(enterprise);
+            self.batch.changes.push(store::Change::Group(group.meta.clone()));
+        }
+        self.group_info(gateway, number).map(ResponseBody::Group)
+    }
+
+    fn delete_group(&mut self, gateway: &GatewayId, number: GroupNumber) -> Outcome {
+        if self.open_group(gateway, number)?.meta.owner != gateway.enterprise {
+            return Err(refuse(Condition::NotOwner));
+        }
+        self.end_group(number);
+        Ok(ResponseBody::Done {})
+    }
+
+    fn list_groups(&self, gateway: &GatewayId) -> ResponseBody {
+        let concerned = self.groups.values().filter(|g| !g.meta.deleted && g.concerns(&gateway.enterprise));
+        let groups = concerned.take(limits::GROUPS_PER_GATEWAY).map(|g| self.info(gateway, g)).collect();
+        ResponseBody::Groups { groups }
+    }
+
+    fn group_info(&self, gateway: &GatewayId, number: GroupNumber) -> Result<GroupInfo, (Condition, String)> {
+        self.open_group(gateway, number).map(|group| self.info(gateway, group))
+    }
+
+    /// A group that has not ended and that the enterprise may know of.
+    fn open_group(&self, gateway: &GatewayId, number: GroupNumber) -> Result<&Group, (Condition, String)> {
+        let group = self.groups.get(&number).filter(|g| !g.meta.deleted && g.concerns(&gateway.enterprise));
+        group.ok_or_else(|| refuse(Condition::UnknownGroup))
+    }
+
+    fn room_for_another(&self, gateway: &GatewayId) -> Result<(), (Condition, String)> {
+        let count = self.groups.values().filter(|g| g.is_member(gateway)).count();
+        if count < limits::GROUPS_PER_GATEWAY {
+            return Ok(());
+        }
+        let text = format!("a gateway may be in {} groups: use another gateway", limits::GROUPS_PER_GATEWAY);
+        Err((Condition::OverLimit, text))
+    }
+
+    fn info(&self, gateway: &GatewayId, group: &Group) -> GroupInfo {
+        let own = group.members.get(gateway);
+        let member = |m: &&Member| m.until.is_none();
+        let display = |enterprise: &EnterpriseId| {
+            let fallback = || enterprise.as_str().parse().expect("an enterprise id is a display name");
+            self.enterprises.get(enterprise).map_or_else(fallback, |e| e.display.clone())
+        };
+        GroupInfo {
+            number: group.meta.number,
+            name: group.meta.name.clone(),
+            owner: group.meta.owner.clone(),
+            incarnation: group.meta.incarnation.clone(),
+            head: group.head,
+            list: group.meta.list,
+            standing: match own {
+                None => Standing::Unknown,
+                Some(m) if m.until.is_none() => Standing::Member,
+                Some(_) => Standing::Left,
+            },
+            joined_at: own.map_or(Seq(0), |m| m.from),
+            joined_hash: own.map_or(HistoryHash::default(), |m| m.from_hash),
+            allowed: group.meta.allowed.clone(),
+            members: group
+                .members
+                .values()
+                .filter(member)
+                .map(|m| MemberInfo {
+                    enterprise: m.gateway.enterprise.clone(),
+                    display: display(&m.gateway.enterprise),
+                    gateway: m.gateway.gateway.clone(),
+                    settled: m.settled,
+                    online: self.online.contains_key(&m.gateway),
+                })
+                .collect(),
+        }
+    }
+
+    // ------------------------------------------------------------ changes, shared with the operator's requests
+
+    fn add_member(&mut self, gateway: &GatewayId, number: GroupNumber) {
+        let Some(display) = self.enterprises.get(&gateway.enterprise).map(|e| e.display.clone()) else { return };
+        let (enterprise, name) = (gateway.enterprise.clone(), gateway.gateway.clone());
+        let Some((seq, hash, list)) = self.append_change(number, Change::Joined { enterprise, gateway: name, display })
+        else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(&number) else { return };
+        let member = Member {
+            group: number,
+            gateway: gateway.clone(),
+            from: seq,
+            from_hash: hash,
+            list,
+            until: None,
+            settled: seq,
+        };
+        group.members.insert(gateway.clone(), member);
+        self.batch.members.insert((number, gateway.clone()));
+    }
+
+    pub(super) fn end_membership(&mut self, gateway: &GatewayId, number: GroupNumber) {
+        let Some(display) = self.enterprises.get(&gateway.enterprise).map(|e| e.display.clone()) else { return };
+        let (enterprise, name) = (gateway.enterprise.clone(), gateway.gateway.clone());
+        let left = self.append_change(number, Change::Left { enterprise, gateway: name, display });
+        let Some(group) = self.groups.get_mut(&number) else { return };
+        if let (Some(member), Some((seq, _, _))) = (group.members.get_mut(gateway), left) {
+            member.until = Some(seq);
+            self.batch.members.insert((number, gateway.clone()));
+        }
+    }
+
+    pub(super) fn end_group(&mut self, number: GroupNumber) {
+        let ended = self.append_change(number, Change::Deleted {});
+        let Some(group) = self.groups.get_mut(&number) else { return };
+        group.meta.deleted = true;
+        self.batch.changes.push(store::Change::Group(group.meta.clone()));
+        let Some((seq, _, _)) = ended else { return };
+        for member in group.members.values_mut().filter(|m| m.until.is_none()) {
+            member.until = Some(seq);
+            self.batch.members.insert((number, member.gateway.clone()));
+        }
+    }
+
+    fn append_change(&mut self, number: GroupNumber, change: Change) -> Option<(Seq, HistoryHash, ListVersion)> {
+        let group = self.groups.get_mut(&number)?;
+        let before = group.tail_bytes;
+        let record = group.change(change, self.now);
+        self.cached_bytes += group.tail_bytes - before;
+        let place = (record.seq, record.hash, record.list);
+        self.batch.changes.push(store::Change::Group(group.meta.clone()));
+        self.batch.appended.insert(number, record.seq);
+        self.batch.changes.push(store::Change::Append(record));
+        Some(place)
+    }
+}

@@ -1,0 +1,150 @@
+//! All that can happen to the hub.
+
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{DisplayName, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, N, Seq};
+use intergroup_schemas::link::{Timestamp, ToCenter};
+
+use crate::store::Record;
+
+/// Names a link for as long as the process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// Names a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Names an operator's request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AdminId(pub u64);
+
+/// What the shell tells the core.
+#[derive(Debug)]
+pub enum Event {
+    /// A link is up; who it is comes from its certificate.
+    LinkOpened {
+        /// The link.
+        link: LinkId,
+        /// Whose.
+        gateway: GatewayId,
+        /// SHA-256 of the certificate it showed.
+        certificate: [u8; 32],
+    },
+    /// A link is gone.
+    LinkClosed {
+        /// The link.
+        link: LinkId,
+    },
+    /// A stanza came.
+    Stanza {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        stanza: ToCenter,
+    },
+    /// A relay came whose envelope is sound and whose payload is not.
+    BadRelay {
+        /// On which link.
+        link: LinkId,
+        /// Its group.
+        group: GroupNumber,
+        /// Its epoch.
+        epoch: Epoch,
+        /// Its n.
+        n: N,
+        /// Why it is refused.
+        condition: Condition,
+    },
+    /// A commit is on disk.
+    Committed(Ticket),
+    /// Entries that were asked for.
+    Log {
+        /// For which link.
+        link: LinkId,
+        /// Of which group.
+        group: GroupNumber,
+        /// Behind which entry.
+        after: Seq,
+        /// In order.
+        records: Vec<Record>,
+    },
+    /// The running hashes that were asked for, in the order asked.
+    Hashes {
+        /// For which link.
+        link: LinkId,
+        /// None where the log does not have the place.
+        hashes: Vec<Option<HistoryHash>>,
+    },
+    /// The sources that were asked for.
+    Sources {
+        /// Of which group.
+        group: GroupNumber,
+        /// Of which gateway.
+        gateway: GatewayId,
+        /// All that the log has.
+        sources: Vec<u64>,
+    },
+    /// An operator, or the enrolment service, asks.
+    Admin {
+        /// Echoed in the reply.
+        id: AdminId,
+        /// What.
+        request: AdminRequest,
+    },
+}
+
+/// What an operator, or the enrolment service, can ask.
+#[derive(Debug, Clone)]
+pub enum AdminRequest {
+    /// Make an enterprise and an enrolment code for its gateway; or only another code when it exists and `again`.
+    AddEnterprise {
+        /// The gateway that the code makes.
+        gateway: GatewayId,
+        /// The enterprise's display name; its id by default.
+        display: Option<DisplayName>,
+        /// SHA-256 of the code's secret.
+        secret: [u8; 32],
+        /// When the code ends.
+        expires: Timestamp,
+        /// The enterprise must exist already.
+        again: bool,
+    },
+    /// Let it connect, or not.
+    Suspend(EnterpriseId),
+    /// See above.
+    Resume(EnterpriseId),
+    /// End all its memberships and never let it connect again.
+    Remove(EnterpriseId),
+    /// All enterprises.
+    ListEnterprises,
+    /// One enterprise.
+    ShowEnterprise(EnterpriseId),
+    /// All groups.
+    ListGroups,
+    /// One group.
+    ShowGroup(GroupNumber),
+    /// End a group for all.
+    DeleteGroup(GroupNumber),
+    /// Every figure.
+    Status,
+    /// Use an enrolment code: answers whose it is. The code is gone only with `Certify`.
+    CheckCode([u8; 32]),
+    /// A certificate was made; by a code (which is used up with it) or as a renewal.
+    Certify {
+        /// For whom.
+        gateway: GatewayId,
+        /// SHA-256 of the certificate.
+        certificate: [u8; 32],
+        /// When it ends.
+        expires: Timestamp,
+        /// The code that was used; none for a renewal.
+        code: Option<[u8; 32]>,
+    },
+    /// Whether a certificate is (still) good for its gateway.
+    CheckCertificate {
+        /// Whose.
+        gateway: GatewayId,
+        /// SHA-256 of it.
+        certificate: [u8; 32],
+    },
+}

@@ -1,0 +1,206 @@
+//! One group: its log's end, its members, and how far each gateway's numbers have come.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::history;
+use intergroup_schemas::ids::{EnterpriseId, Epoch, GatewayId, HistoryHash, ListVersion, N, OriginKey, Seq};
+use intergroup_schemas::limits;
+use intergroup_schemas::link::{Change, Relay, Timestamp};
+
+use crate::hub::event::LinkId;
+use crate::store::{self, Fate, GroupState, MILESTONE, Member, Milestone, Record, RecordKind};
+
+/// A group in memory. Seqs up to `committed` are on disk; those up to `head` have been given.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) meta: store::Group,
+    pub(super) floor: Seq,
+    pub(super) floor_hash: HistoryHash,
+    pub(super) head: Seq,
+    pub(super) head_hash: HistoryHash,
+    pub(super) committed: Seq,
+    pub(super) bytes: u64,
+    pub(super) milestones: VecDeque<Milestone>,
+    /// The log's last entries, contiguous up to `head`.
+    pub(super) tail: VecDeque<Record>,
+    pub(super) tail_bytes: usize,
+    pub(super) members: BTreeMap<GatewayId, Member>,
+    pub(super) marks: BTreeMap<(GatewayId, Epoch), Mark>,
+    pub(super) sources: BTreeMap<GatewayId, Sources>,
+    pub(super) fates: BTreeMap<(GatewayId, Seq), Fate>,
+}
+
+/// How far one gateway's numbers of one epoch have come.
+#[derive(Debug, Default)]
+pub(super) struct Mark {
+    pub(super) given: N,
+    /// What the commit under way will make durable.
+    pub(super) flying: N,
+    pub(super) committed: N,
+    pub(super) refused: BTreeMap<N, Condition>,
+    /// The sources of the last messages, by which an n that is given twice is told from a repeat.
+    recent: VecDeque<(N, Option<u64>)>,
+    /// The gateway had another epoch before: it may send again, under other numbers, what is in the log already.
+    pub(super) fresh: bool,
+}
+
+impl Mark {
+    pub(super) fn note(&mut self, n: N, source: Option<u64>) {
+        self.given = n;
+        self.recent.push_back((n, source));
+        if self.recent.len() > 2 * limits::RELAY_WINDOW as usize {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Whether n was given to a message with another source.
+    pub(super) fn forks(&self, n: N, source: Option<u64>) -> bool {
+        self.recent.iter().any(|(known, before)| *known == n && *before != source)
+    }
+}
+
+/// The sources of a gateway's messages, needed only where it has begun a new epoch.
+#[derive(Debug)]
+pub(super) enum Sources {
+    /// Being read; relays wait here, in order.
+    Loading(Vec<(LinkId, Relay)>),
+    /// All of them.
+    Known(BTreeSet<u64>),
+}
+
+impl Group {
+    pub(super) fn new(meta: store::Group) -> Self {
+        Self::load(GroupState {
+            group: meta,
+            floor: Seq(0),
+            floor_hash: HistoryHash::default(),
+            head: Seq(0),
+            head_hash: HistoryHash::default(),
+            milestones: Vec::new(),
+            bytes: 0,
+        })
+    }
+
+    pub(super) fn load(state: GroupState) -> Self {
+        Self {
+            meta: state.group,
+            floor: state.floor,
+            floor_hash: state.floor_hash,
+            head: state.head,
+            head_hash: state.head_hash,
+            committed: state.head,
+            bytes: state.bytes,
+            milestones: state.milestones.into(),
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            members: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            fates: BTreeMap::new(),
+        }
+    }
+
+    /// Gives the next place to a message or a change.
+    pub(super) fn append(&mut self, kind: RecordKind, list: ListVersion, now: Timestamp) -> Record {
+        let seq = self.head.next();
+        let origin = match &kind {
+            RecordKind::Message { origin, key, .. } => Some((&origin.enterprise, key)),
+            RecordKind::Change(_) => None,
+        };
+        let hash = history::advance(self.head_hash, seq, origin);
+        let record = Record { group: self.meta.number, seq, hash, stored: now, list, kind };
+        self.head = seq;
+        self.head_hash = hash;
+        self.bytes += record.bytes();
+        if seq.0.is_multiple_of(MILESTONE) {
+            self.milestones.push_back(Milestone { seq, hash, stored: now, bytes: self.bytes });
+        }
+        self.tail_bytes += cost(&record);
+        self.tail.push_back(record.clone());
+        record
+    }
+
+    /// A change makes a new list version.
+    pub(super) fn change(&mut self, change: Change, now: Timestamp) -> Record {
+        self.meta.list = ListVersion(self.meta.list.0 + 1);
+        self.append(RecordKind::Change(change), self.meta.list, now)
+    }
+
+    /// The entry at a place, where memory has it.
+    pub(super) fn cached(&self, seq: Seq) -> Option<&Record> {
+        let first = self.tail.front()?.seq;
+        self.tail.get(usize::try_from(seq.0.checked_sub(first.0)?).ok()?)
+    }
+
+    /// Forgets the oldest committed entry that memory holds; says how many bytes that gave.
+    pub(super) fn forget_oldest(&mut self) -> usize {
+        match self.tail.front() {
+            Some(record) if record.seq <= self.committed => {
+                let freed = cost(record);
+                self.tail.pop_front();
+                self.tail_bytes -= freed;
+                freed
+            }
+            _ => 0,
+        }
+    }
+
+    pub(super) fn is_member(&self, gateway: &GatewayId) -> bool {
+        self.members.get(gateway).is_some_and(|m| m.until.is_none())
+    }
+
+    /// Whether an enterprise may join.
+    pub(super) fn may_join(&self, enterprise: &EnterpriseId) -> bool {
+        self.meta.owner == *enterprise || self.meta.allowed.contains(enterprise)
+    }
+
+    /// Whether an enterprise may know of the group.
+    pub(super) fn concerns(&self, enterprise: &EnterpriseId) -> bool {
+        self.may_join(enterprise) || self.members.keys().any(|m| m.enterprise == *enterprise)
+    }
+
+    /// The gateway that gave out an epoch.
+    pub(super) fn gateway_of(&self, key: &OriginKey) -> Option<&GatewayId> {
+        self.marks.keys().find(|(_, epoch)| *epoch == key.epoch).map(|(gateway, _)| gateway)
+    }
+
+    /// The mark of a gateway's epoch, made when it is new.
+    pub(super) fn mark(&mut self, gateway: &GatewayId, epoch: &Epoch) -> &mut Mark {
+        let key = (gateway.clone(), epoch.clone());
+        let fresh = !self.marks.contains_key(&key) && self.marks.keys().any(|(g, _)| g == gateway);
+        self.marks.entry(key).or_insert_with(|| Mark { fresh, ..Mark::default() })
+    }
+
+    /// Cuts the log behind the newest milestone that is too old or lies before too many bytes.
+    pub(super) fn expire(&mut self, older_than: Timestamp, most_bytes: u64) -> Option<Milestone> {
+        // A milestone is cut when what follows it is still enough, or when it is itself too old.
+        let mut cut: Option<Milestone> = None;
+        while let Some(first) = self.milestones.front().copied() {
+            let before = cut.map_or(0, |m| m.bytes);
+            let too_many = self.bytes - before > most_bytes;
+            if first.seq > self.committed || !(first.stored < older_than || too_many) {
+                break;
+            }
+            cut = Some(first);
+            self.milestones.pop_front();
+        }
+        let cut = cut?;
+        self.floor = cut.seq;
+        self.floor_hash = cut.hash;
+        self.bytes -= cut.bytes;
+        for later in &mut self.milestones {
+            later.bytes -= cut.bytes;
+        }
+        while self.tail.front().is_some_and(|r| r.seq <= cut.seq) {
+            self.forget_oldest();
+        }
+        self.fates.retain(|(_, seq), _| *seq > cut.seq);
+        Some(cut)
+    }
+}
+
+fn cost(record: &Record) -> usize {
+    // The record itself and its share of the containers, besides the stanza.
+    200 + usize::try_from(record.bytes()).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,102 @@
+//! One link: what may still be sent on it, and where each group's stream stands.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use intergroup_schemas::ids::{GatewayId, GroupNumber, Seq};
+use intergroup_schemas::limits;
+use intergroup_schemas::link::{Hello, ToGateway, encode};
+
+use super::event::LinkId;
+use super::{Action, Hub};
+
+/// A link in memory.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) gateway: GatewayId,
+    /// Waits for the running hashes that welcome compares.
+    pub(super) hello: Option<Hello>,
+    pub(super) greeted: bool,
+    /// Sizes of the stream stanzas that are out without credit, oldest first.
+    pub(super) out: VecDeque<usize>,
+    pub(super) out_bytes: usize,
+    pub(super) streams: BTreeMap<GroupNumber, Stream>,
+    /// Streams that may have something to send.
+    pub(super) ready: BTreeSet<GroupNumber>,
+}
+
+/// Where a group's stream stands on one link.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// The next entry to send.
+    pub(super) next: Seq,
+    /// The last settled entry, or where the gateway asked to resume: the window is counted from here.
+    pub(super) base: Seq,
+    pub(super) pause: Pause,
+}
+
+/// Why a stream sends nothing now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// It has something to send, or will look.
+    No,
+    /// It has sent all there is.
+    CaughtUp,
+    /// Too many entries are unsettled.
+    Window,
+    /// Too many stanzas of the link are out without credit.
+    Credit,
+    /// Entries are being read from the store.
+    Reading,
+}
+
+impl Pause {
+    pub(super) fn as_str(self) -> Option<&'static str> {
+        match self {
+            Pause::No | Pause::CaughtUp => None,
+            Pause::Window => Some("the room has not taken what was sent"),
+            Pause::Credit => Some("the gateway has not taken what was sent"),
+            Pause::Reading => Some("older messages are being read"),
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn new(gateway: GatewayId) -> Self {
+        Self {
+            gateway,
+            hello: None,
+            greeted: false,
+            out: VecDeque::new(),
+            out_bytes: 0,
+            streams: BTreeMap::new(),
+            ready: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn has_credit(&self) -> bool {
+        self.out.len() < limits::LINK_CREDIT as usize && self.out_bytes < limits::LINK_CREDIT_BYTES
+    }
+
+    pub(super) fn give_back(&mut self, count: u32) {
+        for _ in 0..count {
+            let Some(size) = self.out.pop_front() else { return };
+            self.out_bytes -= size;
+        }
+    }
+}
+
+impl Hub {
+    /// Sends a stanza of a group's stream, which costs credit.
+    pub(super) fn send_stream(&mut self, id: LinkId, stanza: &ToGateway) {
+        self.send_shared(id, encode::to_gateway(stanza).into());
+        self.counters.placeholders += 1;
+    }
+
+    pub(super) fn send_shared(&mut self, id: LinkId, frame: bytes::Bytes) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.out.push_back(frame.len());
+            link.out_bytes += frame.len();
+            self.actions.push_back(Action::Send { link: id, frame });
+        }
+    }
+}

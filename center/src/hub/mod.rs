@@ -1,0 +1,221 @@
+//! The core of the center: decides what is stored, in which order, and who gets it.
+//!
+//! In: an [`Event`] and the time. Out: [`Action`]s, to be performed in order. Nothing that depends on a change leaves before
+//! `Committed` says that the change is on disk. Never here: sockets, disks, clocks, randomness, and any look at what people say.
+//!
+//! Start reading at [`Hub::handle`]; then `intake` (what gateways send), `stream` (what they get), `control` and `admin`
+//! (requests), `batch` (one commit for all that came meanwhile), `retention`.
+
+mod action;
+mod admin;
+mod batch;
+mod control;
+mod event;
+mod group;
+mod intake;
+mod link;
+mod retention;
+pub mod status;
+mod stream;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{EnterpriseId, GatewayId, GroupNumber, Incarnation};
+use intergroup_schemas::link::{Timestamp, ToGateway, encode};
+use ring::digest;
+
+pub use action::{Action, AdminReply};
+pub use event::{AdminId, AdminRequest, Event, LinkId, Ticket};
+
+use crate::store::{Enrolment, Enterprise, EnterpriseState, Gateway, Snapshot};
+use batch::Batch;
+use group::Group;
+use link::Link;
+use status::Counters;
+
+/// How often how far members have come is told to the others, in milliseconds.
+const FATES_EVERY_MS: i64 = 1000;
+
+/// What the hub may be told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Entries older than this many milliseconds may go.
+    pub retention_age_ms: i64,
+    /// A group keeps at most so many bytes of messages.
+    pub retention_bytes: u64,
+    /// Bytes of recent messages held in memory for all groups together; who is further behind reads from the store.
+    pub cache_bytes: usize,
+    /// Fresh random bytes of this process, from which the names of incarnations are derived.
+    pub entropy: [u8; 32],
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            retention_age_ms: 30 * 24 * 3600 * 1000,
+            retention_bytes: 1024 * 1024 * 1024,
+            cache_bytes: 16 * 1024 * 1024,
+            entropy: [0; 32],
+        }
+    }
+}
+
+/// The hub.
+#[derive(Debug)]
+pub struct Hub {
+    config: Config,
+    enterprises: BTreeMap<EnterpriseId, Enterprise>,
+    gateways: BTreeMap<GatewayId, Gateway>,
+    enrolments: BTreeMap<[u8; 32], Enrolment>,
+    groups: BTreeMap<GroupNumber, Group>,
+    links: BTreeMap<LinkId, Link>,
+    online: BTreeMap<GatewayId, LinkId>,
+    /// What has come since the last commit began.
+    batch: Batch,
+    /// The commit that is under way.
+    flying: Option<(Ticket, Batch)>,
+    tickets: u64,
+    incarnations: u64,
+    cached_bytes: usize,
+    /// Members whose progress the others have not been told yet.
+    untold: BTreeSet<(GroupNumber, GatewayId)>,
+    tell_at: Option<Timestamp>,
+    expire_at: Option<Timestamp>,
+    actions: VecDeque<Action>,
+    counters: Counters,
+    now: Timestamp,
+}
+
+impl Hub {
+    /// A hub that goes on from what is on disk.
+    #[must_use]
+    pub fn new(snapshot: Snapshot, config: Config) -> Self {
+        let mut groups: BTreeMap<_, _> =
+            snapshot.groups.into_iter().map(|state| (state.group.number, Group::load(state))).collect();
+        for member in snapshot.members {
+            if let Some(group) = groups.get_mut(&member.group) {
+                group.members.insert(member.gateway.clone(), member);
+            }
+        }
+        for (number, gateway, epoch, n) in snapshot.marks {
+            if let Some(group) = groups.get_mut(&number) {
+                // More than one epoch: any of them may be one that repeats the past.
+                let mark = group.mark(&gateway, &epoch);
+                (mark.given, mark.committed) = (n, n);
+            }
+        }
+        for (number, gateway, epoch, n, condition) in snapshot.refusals {
+            if let Some(group) = groups.get_mut(&number) {
+                group.mark(&gateway, &epoch).refused.insert(n, condition);
+            }
+        }
+        for fate in snapshot.fates {
+            if let Some(group) = groups.get_mut(&fate.group) {
+                group.fates.insert((fate.member.clone(), fate.seq), fate);
+            }
+        }
+        Self {
+            config,
+            enterprises: snapshot.enterprises.into_iter().map(|e| (e.id.clone(), e)).collect(),
+            gateways: snapshot.gateways.into_iter().map(|g| (g.id.clone(), g)).collect(),
+            enrolments: snapshot.enrolments.into_iter().map(|e| (e.secret, e)).collect(),
+            groups,
+            links: BTreeMap::new(),
+            online: BTreeMap::new(),
+            batch: Batch::default(),
+            flying: None,
+            tickets: 0,
+            incarnations: 0,
+            cached_bytes: 0,
+            untold: BTreeSet::new(),
+            tell_at: None,
+            expire_at: None,
+            actions: VecDeque::new(),
+            counters: Counters::default(),
+            now: Timestamp(0),
+        }
+    }
+
+    /// Takes in one event. `now` never goes back.
+    pub fn handle(&mut self, event: Event, now: Timestamp) {
+        self.now = self.now.max(now);
+        match event {
+            Event::LinkOpened { link, gateway, certificate } => self.link_opened(link, gateway, certificate),
+            Event::LinkClosed { link } => self.link_closed(link),
+            Event::Stanza { link, stanza } => self.stanza(link, stanza),
+            Event::BadRelay { link, group, epoch, n, condition } => self.bad_relay(link, group, epoch, n, condition),
+            Event::Committed(ticket) => self.committed(ticket),
+            Event::Log { link, group, after, records } => self.log_read(link, group, after, records),
+            Event::Hashes { link, hashes } => self.hashes_read(link, &hashes),
+            Event::Sources { group, gateway, sources } => self.sources_read(group, &gateway, sources),
+            Event::Admin { id, request } => self.admin(id, request),
+        }
+    }
+
+    /// Does what is due. Call it when [`Hub::next_timeout`] has passed.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        if self.tell_at.is_some_and(|at| at <= self.now) {
+            self.tell_at = None;
+            self.tell_progress();
+        }
+        self.expire_if_due();
+    }
+
+    /// When [`Hub::handle_timeout`] is to be called next.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        [self.tell_at, self.expire_at].into_iter().flatten().min()
+    }
+
+    /// What to do next. Call it until it has nothing more to say; a commit is proposed last, so that everything that came
+    /// before shares it.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front().or_else(|| self.begin_commit())
+    }
+
+    /// The gateways' certificates and states, for those who must judge a connection before there is a link.
+    fn refusal_of(&self, gateway: &GatewayId, certificate: &[u8; 32]) -> Option<Condition> {
+        match self.enterprises.get(&gateway.enterprise).map(|e| e.state) {
+            Some(EnterpriseState::Active) => {}
+            Some(EnterpriseState::Suspended) => return Some(Condition::Suspended),
+            Some(EnterpriseState::Removed) => return Some(Condition::Removed),
+            None => return Some(Condition::BadCertificate),
+        }
+        let known = self.gateways.get(gateway);
+        let good = known.is_some_and(|g| g.certificate == *certificate || g.previous.as_ref() == Some(certificate));
+        if good { None } else { Some(Condition::BadCertificate) }
+    }
+
+    fn send(&mut self, link: LinkId, stanza: &ToGateway) {
+        self.actions.push_back(Action::Send { link, frame: encode::to_gateway(stanza).into() });
+    }
+
+    fn close(&mut self, link: LinkId, condition: Condition, text: impl Into<String>) {
+        if let Some(gone) = self.links.remove(&link) {
+            self.counters.closed += 1;
+            if self.online.get(&gone.gateway) == Some(&link) {
+                self.online.remove(&gone.gateway);
+            }
+            self.actions.push_back(Action::Close { link, condition, text: text.into() });
+        }
+    }
+
+    fn count_refusal(&mut self, condition: Condition) {
+        *self.counters.refused.entry(condition.as_str().to_owned()).or_default() += 1;
+    }
+
+    /// A name for a new life of a log, that no other process and no other call gives.
+    fn new_incarnation(&mut self) -> Incarnation {
+        self.incarnations += 1;
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(&self.config.entropy);
+        context.update(&self.incarnations.to_be_bytes());
+        let name: String = context.finish().as_ref()[..12]
+            .iter()
+            .map(|b| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(b % 32)]))
+            .collect();
+        name.parse().expect("12 letters and digits are an incarnation")
+    }
+}

@@ -1,0 +1,271 @@
+//! What gateways get: each group's stream without a gap, as far as window and credit allow.
+
+use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, ListVersion, Seq};
+use intergroup_schemas::limits;
+use intergroup_schemas::link::{Entry, Fate, Own, Resume, Skip, SkipReason, ToGateway};
+
+use super::event::LinkId;
+use super::link::{Pause, Stream};
+use super::{Action, Hub};
+use crate::store::{Member, Record, RecordKind};
+
+/// One read from the store for somebody who is behind: large enough to be worth it, small enough to wait for.
+const PAGE_ENTRIES: usize = 512;
+/// See [`PAGE_ENTRIES`].
+const PAGE_BYTES: usize = 512 * 1024;
+
+/// Entries that one stream sends before another of the link has its turn.
+const ROUND: usize = 256;
+
+/// Entries left out one after the other, told as one.
+struct Gap {
+    from: Seq,
+    to: Seq,
+    hash: HistoryHash,
+}
+
+impl Hub {
+    pub(super) fn resume(&mut self, id: LinkId, resume: &Resume) {
+        let number = resume.group;
+        let Some(gateway) = self.links.get(&id).map(|l| l.gateway.clone()) else { return };
+        let Some(group) = self.groups.get(&number) else { return };
+        let Some(member) = group.members.get(&gateway) else { return };
+        // Nothing from before the membership, nothing that is not there yet.
+        let after = resume.after.clamp(Seq(member.from.0.saturating_sub(1)), group.committed);
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let stream = Stream { next: after.next(), base: after, pause: Pause::No };
+        link.streams.insert(number, stream);
+        self.send(id, &ToGateway::Resumed(Resume { group: number, after }));
+        self.wake(id, number);
+    }
+
+    /// A stream may have something to send.
+    pub(super) fn wake(&mut self, id: LinkId, number: GroupNumber) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if link.streams.get(&number).is_some_and(|s| s.pause != Pause::Reading) {
+            link.ready.insert(number);
+            self.pump(id);
+        }
+    }
+
+    /// Credit came back: every stream that waited for it may go on.
+    pub(super) fn wake_all(&mut self, id: LinkId) {
+        self.pump(id);
+    }
+
+    /// Sends what may be sent on a link, a stream at a time.
+    fn pump(&mut self, id: LinkId) {
+        while let Some(link) = self.links.get_mut(&id) {
+            if !link.has_credit() {
+                let waiting: Vec<_> = link.ready.iter().copied().collect();
+                for number in waiting {
+                    if let Some(stream) = link.streams.get_mut(&number) {
+                        stream.pause = Pause::Credit;
+                    }
+                }
+                return;
+            }
+            let Some(number) = link.ready.pop_first() else { return };
+            self.pump_stream(id, number);
+        }
+    }
+
+    fn pump_stream(&mut self, id: LinkId, number: GroupNumber) {
+        let Some(link) = self.links.get(&id) else { return };
+        let gateway = link.gateway.clone();
+        let Some(stream) = link.streams.get(&number) else { return };
+        let Some(group) = self.groups.get(&number) else { return };
+        let Some(member) = group.members.get(&gateway).cloned() else { return };
+        let next = stream.next;
+        let last = member.until.unwrap_or(group.committed).min(group.committed);
+        if next <= group.floor {
+            let (to, hash) = (group.floor, group.floor_hash);
+            let skip = Skip { group: number, from: next, to, reason: SkipReason::Expired, hash };
+            self.send_stream(id, &ToGateway::Skip(skip));
+            return self.advance(id, number, to.next(), Pause::No);
+        }
+        if next > last {
+            return self.advance(id, number, next, Pause::CaughtUp);
+        }
+        if group.cached(next).is_none() {
+            let (after, entries, bytes) = (Seq(next.0 - 1), PAGE_ENTRIES, PAGE_BYTES);
+            self.actions.push_back(Action::ReadLog { link: id, group: number, after, entries, bytes });
+            self.counters.pages += 1;
+            return self.advance(id, number, next, Pause::Reading);
+        }
+        let window_end = stream.base.0 + u64::from(limits::GROUP_WINDOW);
+        if next.0 > window_end {
+            return self.advance(id, number, next, Pause::Window);
+        }
+        // Records are cheap to clone: their bytes are shared.
+        let last = Seq(last.0.min(window_end));
+        let records: Vec<Record> =
+            (next.0..=last.0).map_while(|seq| group.cached(Seq(seq)).cloned()).take(ROUND).collect();
+        self.send_records(id, number, &gateway, &member, &records);
+    }
+
+    pub(super) fn log_read(&mut self, id: LinkId, number: GroupNumber, after: Seq, records: Vec<Record>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let gateway = link.gateway.clone();
+        let Some(stream) = link.streams.get_mut(&number) else { return };
+        if stream.pause != Pause::Reading {
+            return; // resumed from elsewhere meanwhile
+        }
+        stream.pause = Pause::No;
+        let Some(group) = self.groups.get(&number) else { return };
+        let Some(member) = group.members.get(&gateway).cloned() else { return };
+        let last = member.until.unwrap_or(group.committed).min(group.committed);
+        if stream.next == after.next() {
+            let records: Vec<_> = records.into_iter().take_while(|r| r.seq <= last).collect();
+            if !records.is_empty() {
+                return self.send_records(id, number, &gateway, &member, &records);
+            }
+        }
+        self.wake(id, number);
+    }
+
+    /// Sends consecutive entries as far as window and credit allow.
+    fn send_records(
+        &mut self,
+        id: LinkId,
+        number: GroupNumber,
+        gateway: &GatewayId,
+        member: &Member,
+        records: &[Record],
+    ) {
+        let Some(stream) = self.links.get(&id).and_then(|l| l.streams.get(&number)) else { return };
+        let window_end = Seq(stream.base.0 + u64::from(limits::GROUP_WINDOW));
+        let mut next = stream.next;
+        let mut pause = Pause::No;
+        let mut gap: Option<Gap> = None;
+        for record in records {
+            if record.seq != next {
+                break;
+            }
+            if next > window_end {
+                pause = Pause::Window;
+                break;
+            }
+            if !self.links.get(&id).is_some_and(|l| l.has_credit()) {
+                pause = Pause::Credit;
+                break;
+            }
+            next = next.next();
+            if unannounced(record, member.list, gateway) {
+                let from = gap.map_or(record.seq, |g| g.from);
+                gap = Some(Gap { from, to: record.seq, hash: record.hash });
+                continue;
+            }
+            self.send_gap(id, number, gap.take());
+            self.send_record(id, gateway, record);
+        }
+        self.send_gap(id, number, gap);
+        self.advance(id, number, next, pause);
+    }
+
+    fn send_gap(&mut self, id: LinkId, group: GroupNumber, gap: Option<Gap>) {
+        if let Some(Gap { from, to, hash }) = gap {
+            let reason = SkipReason::BeforeYouJoined;
+            self.send_stream(id, &ToGateway::Skip(Skip { group, from, to, reason, hash }));
+        }
+    }
+
+    fn send_record(&mut self, id: LinkId, gateway: &GatewayId, record: &Record) {
+        match &record.kind {
+            RecordKind::Message { origin, key, .. } if origin == gateway => {
+                let own = Own { group: record.group, seq: record.seq, key: key.clone() };
+                self.send_stream(id, &ToGateway::Own(own));
+            }
+            RecordKind::Message { deliver, .. } => {
+                self.counters.delivered += 1;
+                self.send_shared(id, deliver.clone());
+            }
+            RecordKind::Change(change) => {
+                let (group, seq, list) = (record.group, record.seq, record.list);
+                self.send_stream(id, &ToGateway::Entry(Entry { group, seq, list, change: change.clone() }));
+            }
+        }
+    }
+
+    fn advance(&mut self, id: LinkId, number: GroupNumber, next: Seq, pause: Pause) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let Some(stream) = link.streams.get_mut(&number) else { return };
+        stream.next = next;
+        stream.pause = pause;
+        match pause {
+            // Looked at again when there is credit, or at once.
+            Pause::No | Pause::Credit => drop(link.ready.insert(number)),
+            // Woken by `settled`, by an append, by the page.
+            Pause::Window | Pause::CaughtUp | Pause::Reading => drop(link.ready.remove(&number)),
+        }
+    }
+
+    // ------------------------------------------------------------ fates
+
+    /// Tells the origin at once that a member's room refused its message.
+    pub(super) fn tell_fate(&mut self, number: GroupNumber, member: &GatewayId, seq: Seq) {
+        let Some(group) = self.groups.get(&number) else { return };
+        let Some(fate) = group.fates.get(&(member.clone(), seq)) else { return };
+        let Some(link) = group.gateway_of(&fate.key).and_then(|origin| self.online.get(origin)).copied() else {
+            return;
+        };
+        let upto = group.members.get(member).map_or(Seq(0), |m| m.settled);
+        let fate = Fate {
+            group: number,
+            enterprise: member.enterprise.clone(),
+            gateway: member.gateway.clone(),
+            upto,
+            refused: vec![(fate.key.clone(), fate.condition)],
+        };
+        self.send(link, &ToGateway::Fate(fate));
+    }
+
+    /// Tells a gateway that has come back how far the others are, and everything of its own that they refused.
+    pub(super) fn tell_fates(&mut self, id: LinkId, number: GroupNumber, gateway: &GatewayId) {
+        let Some(group) = self.groups.get(&number) else { return };
+        let mut fates = Vec::new();
+        for member in group.members.values().filter(|m| m.gateway != *gateway) {
+            let refused: Vec<_> = group
+                .fates
+                .range((member.gateway.clone(), Seq(0))..=(member.gateway.clone(), Seq(u64::MAX)))
+                .filter(|(_, fate)| group.gateway_of(&fate.key) == Some(gateway))
+                .map(|(_, fate)| (fate.key.clone(), fate.condition))
+                .collect();
+            let (enterprise, name) = (&member.gateway.enterprise, &member.gateway.gateway);
+            let mut pages: Vec<_> = refused.chunks(limits::REFUSED_PER_STANZA).map(<[_]>::to_vec).collect();
+            if pages.is_empty() {
+                pages.push(Vec::new());
+            }
+            fates.extend(pages.into_iter().map(|refused| Fate {
+                group: number,
+                enterprise: enterprise.clone(),
+                gateway: name.clone(),
+                upto: member.settled,
+                refused,
+            }));
+        }
+        for fate in fates {
+            self.send(id, &ToGateway::Fate(fate));
+        }
+    }
+
+    /// Tells everybody how far those have come who came further since the last time.
+    pub(super) fn tell_progress(&mut self) {
+        for (number, member) in std::mem::take(&mut self.untold) {
+            let Some(group) = self.groups.get(&number) else { continue };
+            let Some(upto) = group.members.get(&member).map(|m| m.settled) else { continue };
+            let others = group.members.keys().filter(|m| **m != member);
+            let links: Vec<_> = others.filter_map(|m| self.online.get(m).copied()).collect();
+            let (enterprise, gateway) = (member.enterprise, member.gateway);
+            let fate = ToGateway::Fate(Fate { group: number, enterprise, gateway, upto, refused: Vec::new() });
+            for link in links {
+                self.send(link, &fate);
+            }
+        }
+    }
+}
+
+/// A message that was said before its room was told that this member reads along.
+fn unannounced(record: &Record, joined: ListVersion, gateway: &GatewayId) -> bool {
+    matches!(&record.kind, RecordKind::Message { origin, .. } if origin != gateway) && record.list < joined
+}

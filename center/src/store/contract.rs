@@ -1,0 +1,181 @@
+//! What every store must do, run against each of them.
+
+use bytes::Bytes;
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::history;
+use intergroup_schemas::ids::{GroupNumber, HistoryHash, ListVersion, N, OriginKey, Seq};
+use intergroup_schemas::link::{Change as GroupChange, Timestamp};
+
+use super::embedded::EmbeddedStore;
+use super::memory::MemoryStore;
+use super::{Change, Enrolment, Enterprise, EnterpriseState, Fate, Gateway, Group, Member, Record, RecordKind, Store};
+
+const GROUP: GroupNumber = GroupNumber(10_001);
+
+fn group() -> Group {
+    Group {
+        number: GROUP,
+        name: "Apollo".into(),
+        owner: "acme".parse().unwrap(),
+        incarnation: "i1".parse().unwrap(),
+        list: ListVersion(1),
+        allowed: vec!["globex".parse().unwrap(), "initech".parse().unwrap()],
+        deleted: false,
+    }
+}
+
+fn log(count: u64) -> Vec<Record> {
+    let mut hash = HistoryHash::default();
+    let mut records = Vec::new();
+    for n in 1..=count {
+        let key = OriginKey { epoch: "k7".parse().unwrap(), n: N(n) };
+        let change = n == 1;
+        hash = history::advance(hash, Seq(n), (!change).then_some((&"acme".parse().unwrap(), &key)));
+        let kind = if change {
+            RecordKind::Change(GroupChange::Deleted {})
+        } else {
+            let deliver = Bytes::from(vec![b'x'; 100]);
+            RecordKind::Message { origin: "acme/main".parse().unwrap(), key, source: Some(u64::MAX - n), deliver }
+        };
+        let stored = Timestamp(i64::try_from(n).unwrap());
+        records.push(Record { group: GROUP, seq: Seq(n), hash, stored, list: ListVersion(1), kind });
+    }
+    records
+}
+
+fn keeps_everything(store: &mut dyn Store, reopen: impl Fn() -> Option<Box<dyn Store>>) {
+    let gateway = || "acme/main".parse().unwrap();
+    let epoch = || "k7".parse().unwrap();
+    let member = Member {
+        group: GROUP,
+        gateway: gateway(),
+        from: Seq(1),
+        from_hash: HistoryHash([1; 16]),
+        list: ListVersion(1),
+        until: None,
+        settled: Seq(7),
+    };
+    let key = OriginKey { epoch: epoch(), n: N(3) };
+    let fate = Fate { group: GROUP, member: gateway(), seq: Seq(300), key, condition: Condition::Banned };
+    let refused =
+        |n| Change::Refused { group: GROUP, gateway: gateway(), epoch: epoch(), n, condition: Condition::TooLarge };
+    let mut batch = vec![
+        Change::Enterprise(Enterprise {
+            id: "acme".parse().unwrap(),
+            display: "Acme".parse().unwrap(),
+            state: EnterpriseState::Suspended,
+        }),
+        Change::Gateway(Gateway {
+            id: gateway(),
+            certificate: [1; 32],
+            previous: Some([2; 32]),
+            expires: Timestamp(5),
+        }),
+        Change::Enrolment(Enrolment { secret: [3; 32], gateway: gateway(), expires: Timestamp(6) }),
+        Change::Enrolment(Enrolment { secret: [4; 32], gateway: gateway(), expires: Timestamp(6) }),
+        Change::EnrolmentGone([4; 32]),
+        Change::Group(group()),
+        Change::Member(Member { settled: Seq(2), ..member.clone() }),
+        Change::Member(member.clone()),
+        Change::Mark { group: GROUP, gateway: gateway(), epoch: epoch(), n: N(8) },
+        Change::Mark { group: GROUP, gateway: gateway(), epoch: epoch(), n: N(9) },
+        refused(N(4)),
+        refused(N(5)),
+        Change::Confirmed { group: GROUP, gateway: gateway(), epoch: epoch(), n: N(4) },
+        Change::Fate(fate.clone()),
+    ];
+    let records = log(600);
+    batch.extend(records.iter().cloned().map(Change::Append));
+    store.commit(&batch).unwrap();
+    let mut reopened = reopen();
+    let store = reopened.as_deref_mut().unwrap_or(store);
+
+    let snapshot = store.load().unwrap();
+    assert_eq!(snapshot.enterprises.len(), 1);
+    assert_eq!(snapshot.enterprises[0].state, EnterpriseState::Suspended);
+    assert_eq!(snapshot.gateways[0].previous, Some([2; 32]));
+    assert_eq!(snapshot.enrolments.iter().map(|e| e.secret).collect::<Vec<_>>(), [[3; 32]]);
+    assert_eq!(snapshot.members, [member]);
+    assert_eq!(snapshot.marks, [(GROUP, gateway(), epoch(), N(9))]);
+    assert_eq!(snapshot.refusals, [(GROUP, gateway(), epoch(), N(5), Condition::TooLarge)]);
+    assert_eq!(snapshot.fates, [fate]);
+    let state = &snapshot.groups[0];
+    assert_eq!(state.group, group());
+    assert_eq!((state.head, state.head_hash), (Seq(600), records[599].hash));
+    assert_eq!(state.bytes, 59_900);
+    assert_eq!(
+        state.milestones.iter().map(|m| (m.seq, m.bytes)).collect::<Vec<_>>(),
+        [(Seq(256), 25_500), (Seq(512), 51_100)]
+    );
+
+    assert_eq!(store.read_log(GROUP, Seq(0), 10, 1 << 20).unwrap(), records[..10]);
+    assert_eq!(store.read_log(GROUP, Seq(10), 10, 350).unwrap(), records[10..13], "bounded by bytes");
+    assert_eq!(store.read_log(GROUP, Seq(10), 10, 1).unwrap(), records[10..11], "but for the first");
+    assert_eq!(store.read_log(GROUP, Seq(600), 10, 1 << 20).unwrap(), []);
+    assert_eq!(store.hash_at(GROUP, Seq(0)).unwrap(), Some(HistoryHash::default()));
+    assert_eq!(store.hash_at(GROUP, Seq(42)).unwrap(), Some(records[41].hash));
+    assert_eq!(store.hash_at(GROUP, Seq(601)).unwrap(), None);
+    assert_eq!(store.sources(GROUP, &gateway()).unwrap().len(), 599);
+    assert!(store.sources(GROUP, &"acme/other".parse().unwrap()).unwrap().is_empty());
+
+    let hash = records[255].hash;
+    store.commit(&[Change::Trim { group: GROUP, upto: Seq(256), hash }]).unwrap();
+    let state = &store.load().unwrap().groups[0];
+    assert_eq!((state.floor, state.floor_hash, state.head), (Seq(256), hash, Seq(600)));
+    assert_eq!(store.read_log(GROUP, Seq(0), 1, 1).unwrap()[0].seq, Seq(257));
+    assert_eq!(store.hash_at(GROUP, Seq(256)).unwrap(), Some(hash));
+    assert_eq!(store.hash_at(GROUP, Seq(255)).unwrap(), None);
+    assert_eq!(store.load().unwrap().fates.len(), 1, "fates go with their entries");
+    store.commit(&[Change::Group(Group { deleted: true, ..group() })]).unwrap();
+    assert_eq!(store.load().unwrap().groups[0].floor, Seq(256), "a changed group keeps its log's floor");
+}
+
+#[test]
+fn memory() {
+    keeps_everything(&mut MemoryStore::default(), || None);
+}
+
+#[test]
+fn embedded() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("center.db");
+    let open = || Box::new(EmbeddedStore::open(&path).unwrap());
+    keeps_everything(open().as_mut(), || Some(open()));
+}
+
+#[test]
+fn what_was_not_synced_is_gone_after_a_crash() {
+    let mut store = MemoryStore::holding_back();
+    store.commit(&[Change::Group(group())]).unwrap();
+    store.commit(&log(1).into_iter().map(Change::Append).collect::<Vec<_>>()).unwrap();
+    assert!(store.sync());
+    store.crash();
+    let groups = store.load().unwrap().groups;
+    assert_eq!(groups[0].head, Seq(0), "the first batch was synced, the second was not");
+    assert!(!store.sync());
+}
+
+#[test]
+fn a_batch_that_fails_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = EmbeddedStore::open(&dir.path().join("center.db")).unwrap();
+    let twice = [log(1), log(1)].concat();
+    let mut batch = vec![Change::Group(group())];
+    batch.extend(twice.into_iter().map(Change::Append));
+    assert!(store.commit(&batch).is_err());
+    assert_eq!(store.load().unwrap(), super::Snapshot::default());
+}
+
+#[test]
+fn a_store_of_somebody_else_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("center.db");
+    drop(EmbeddedStore::open(&path).unwrap());
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+    let text = EmbeddedStore::open(&path).unwrap_err().to_string();
+    assert!(text.contains("format 99"), "{text}");
+    db.pragma_update(None, "application_id", 7).unwrap();
+    let text = EmbeddedStore::open(&path).unwrap_err().to_string();
+    assert!(text.contains("not a center's store"), "{text}");
+}

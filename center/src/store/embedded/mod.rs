@@ -1,0 +1,71 @@
+//! The embedded store: one SQLite file, write-ahead log, `synchronous=FULL`, so that a commit that has returned survives
+//! the loss of power. One writer; group commit is the caller's (a batch is one transaction, hence one fsync).
+
+mod read;
+mod schema;
+mod write;
+
+use std::path::Path;
+
+use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, Seq};
+use rusqlite::Connection;
+
+use super::{Change, Record, Snapshot, Store, StoreError};
+
+/// See the module.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    db: Connection,
+    commits: u64,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(e: rusqlite::Error) -> Self {
+        StoreError(format!("the store cannot be used: {e}"))
+    }
+}
+
+impl EmbeddedStore {
+    /// Opens the file, or makes it. Errors: not readable, not ours, or written by a newer version.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let db = Connection::open(path).map_err(|e| StoreError(format!("{}: {e}", path.display())))?;
+        schema::prepare(&db).map_err(|e| StoreError(format!("{}: {e}", path.display())))?;
+        Ok(Self { db, commits: 0 })
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        read::snapshot(&self.db)
+    }
+
+    fn commit(&mut self, batch: &[Change]) -> Result<(), StoreError> {
+        let tx = self.db.transaction()?;
+        batch.iter().try_for_each(|change| write::apply(&tx, change))?;
+        tx.commit()?;
+        self.commits += 1;
+        Ok(())
+    }
+
+    fn read_log(
+        &mut self,
+        group: GroupNumber,
+        after: Seq,
+        entries: usize,
+        bytes: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        read::log(&self.db, group, after, entries, bytes)
+    }
+
+    fn hash_at(&mut self, group: GroupNumber, seq: Seq) -> Result<Option<HistoryHash>, StoreError> {
+        read::hash_at(&self.db, group, seq)
+    }
+
+    fn sources(&mut self, group: GroupNumber, gateway: &GatewayId) -> Result<Vec<u64>, StoreError> {
+        read::sources(&self.db, group, gateway)
+    }
+
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        vec![("commits", self.commits)]
+    }
+}

@@ -1,0 +1,52 @@
+//! The tables, their version, and the settings that durability rests on. `FORMAT.md` describes them.
+
+use rusqlite::Connection;
+
+use crate::store::StoreError;
+
+/// Marks the file as ours (`PRAGMA application_id`): "IGcn".
+const APPLICATION: i64 = 0x4947_636E;
+/// The version of the tables (`PRAGMA user_version`).
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE enterprise (id TEXT PRIMARY KEY, display TEXT NOT NULL, state TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE gateway (id TEXT PRIMARY KEY, certificate BLOB NOT NULL, previous BLOB, expires INTEGER NOT NULL)
+    STRICT, WITHOUT ROWID;
+CREATE TABLE enrolment (secret BLOB PRIMARY KEY, gateway TEXT NOT NULL, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE grp (number INTEGER PRIMARY KEY, name TEXT NOT NULL, owner TEXT NOT NULL, incarnation TEXT NOT NULL,
+    list INTEGER NOT NULL, allowed TEXT NOT NULL, deleted INTEGER NOT NULL,
+    floor INTEGER NOT NULL DEFAULT 0, floor_hash BLOB NOT NULL DEFAULT (zeroblob(16))) STRICT;
+CREATE TABLE member (grp INTEGER NOT NULL, gateway TEXT NOT NULL, joined INTEGER NOT NULL, joined_hash BLOB NOT NULL,
+    list INTEGER NOT NULL, until INTEGER, settled INTEGER NOT NULL, PRIMARY KEY (grp, gateway)) STRICT, WITHOUT ROWID;
+CREATE TABLE log (grp INTEGER NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL, stored INTEGER NOT NULL,
+    list INTEGER NOT NULL, gateway TEXT, epoch TEXT, n INTEGER, source INTEGER, size INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (grp, seq)) STRICT, WITHOUT ROWID;
+CREATE TABLE mark (grp INTEGER NOT NULL, gateway TEXT NOT NULL, epoch TEXT NOT NULL, n INTEGER NOT NULL,
+    PRIMARY KEY (grp, gateway, epoch)) STRICT, WITHOUT ROWID;
+CREATE TABLE refusal (grp INTEGER NOT NULL, gateway TEXT NOT NULL, epoch TEXT NOT NULL, n INTEGER NOT NULL,
+    condition TEXT NOT NULL, PRIMARY KEY (grp, gateway, epoch, n)) STRICT, WITHOUT ROWID;
+CREATE TABLE fate (grp INTEGER NOT NULL, member TEXT NOT NULL, seq INTEGER NOT NULL, key TEXT NOT NULL,
+    condition TEXT NOT NULL, PRIMARY KEY (grp, member, seq)) STRICT, WITHOUT ROWID;
+";
+
+pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "busy_timeout", 5000)?;
+    db.set_prepared_statement_cache_capacity(64);
+    let pragma = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    match (pragma("application_id")?, pragma("user_version")?) {
+        (0, 0) => {
+            db.execute_batch(&format!(
+                "BEGIN; {TABLES} PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; COMMIT;"
+            ))?;
+            Ok(())
+        }
+        (APPLICATION, VERSION) => Ok(()),
+        (APPLICATION, newer) if newer > VERSION => Err(StoreError(format!(
+            "the store has format {newer}, this program knows {VERSION}: install the version that wrote it, or a newer one"
+        ))),
+        _ => Err(StoreError("this file is not a center's store".into())),
+    }
+}
