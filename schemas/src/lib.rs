@@ -7,3 +7,4 @@ pub mod history;
 pub mod ids;
 pub mod limits;
 pub mod link;
+pub mod payload;
