@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use intergroup_schemas::ids::{EnterpriseId, UserId};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident) => {
@@ -15,6 +16,18 @@ macro_rules! text {
             /// As text.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                String::deserialize(from).map(|s| Self(Arc::from(s)))
             }
         }
 
@@ -96,7 +109,8 @@ pub enum Who {
 
 /// One life of our occupants in a room: the resource of their full JIDs. Numbers only grow, and are on disk before they
 /// are used; stanzas of an older life that are still under way are refused by the room once that life has been fenced.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Life(pub u64);
 
 /// One of our occupants in one life: stands for the full JID.

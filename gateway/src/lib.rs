@@ -1,1 +1,5 @@
-//! Placeholder.
+//! The enterprise's side of Intergroup: bridges rooms of its own XMPP server to groups of the center.
+
+pub mod bridge;
+pub mod ids;
+pub mod store;

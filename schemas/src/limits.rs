@@ -37,3 +37,5 @@ pub const CERTIFICATE_DAYS: u64 = 90;
 pub const LINK_PING_S: u64 = 15;
 /// and ended after this many.
 pub const LINK_DEAD_S: u64 = 45;
+/// Most older places that a hello names for each group; spaced exponentially, they reach back over any log.
+pub const HELLO_PLACES: usize = 24;

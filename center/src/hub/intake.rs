@@ -66,7 +66,12 @@ impl Hub {
             let text = format!("the gateway speaks version {}, the center at least {OLDEST_VERSION}", hello.version);
             return self.close(id, Condition::UnsupportedVersion, text);
         }
-        let places = hello.groups.iter().map(|g| (g.group, g.cursor)).collect();
+        // The cursor's hash first, then those of the older places, for each group.
+        let mut places = Vec::new();
+        for known in &hello.groups {
+            places.push((known.group, known.cursor));
+            places.extend(known.places.iter().map(|(seq, _)| (known.group, *seq)));
+        }
         if let Some(link) = self.links.get_mut(&id) {
             if link.hello.is_some() || link.greeted {
                 return self.close(id, Condition::BadRequest, "a link has one hello");
@@ -85,7 +90,11 @@ impl Hub {
         let display = enterprise.display.clone();
         let named: BTreeSet<_> = hello.groups.iter().map(|g| g.group).collect();
         let mut groups = Vec::new();
-        for (known, hash) in hello.groups.iter().zip(hashes) {
+        let mut rest = hashes;
+        for known in &hello.groups {
+            let (of_group, others) = rest.split_at(rest.len().min(1 + known.places.len()));
+            rest = others;
+            let Some((hash, older)) = of_group.split_first() else { continue };
             let Some(group) = self.groups.get_mut(&known.group) else { continue };
             if !group.members.contains_key(&gateway) {
                 continue;
@@ -96,10 +105,15 @@ impl Hub {
                 Some(_) => History::Forked,
                 None => History::Trimmed,
             };
+            let same_at = |(place, hash): &(&(Seq, HistoryHash), &Option<HistoryHash>)| **hash == Some(place.1);
+            let common = match history {
+                History::Same | History::Trimmed => known.cursor,
+                History::Forked => known.places.iter().zip(older).find(same_at).map_or(Seq(0), |(place, _)| place.0),
+            };
             let key = (gateway.clone(), known.epoch.clone());
             let decided = group.marks.get(&key).map_or(N(0), |m| m.committed);
             let same_life = known.incarnation.as_ref() == Some(&group.meta.incarnation);
-            groups.push((self.welcome_group(&gateway, known.group, history, decided), history, same_life));
+            groups.push((self.welcome_group(&gateway, known.group, history, common, decided), history, same_life));
         }
         // A gateway of this life of the log remembers what the log does not have: the log has lost its tail.
         for (welcome, history, same_life) in &mut groups {
@@ -116,7 +130,7 @@ impl Hub {
         let mut groups: Vec<WelcomeGroup> = groups.into_iter().filter_map(|(welcome, _, _)| welcome).collect();
         let others: Vec<_> =
             self.groups.iter().filter(|(n, g)| !named.contains(n) && g.is_member(&gateway)).map(|(n, _)| *n).collect();
-        groups.extend(others.into_iter().filter_map(|n| self.welcome_group(&gateway, n, History::Same, N(0))));
+        groups.extend(others.into_iter().filter_map(|n| self.welcome_group(&gateway, n, History::Same, Seq(0), N(0))));
         for known in &hello.groups {
             if !groups.iter().any(|g| g.group == known.group) {
                 groups.push(unknown_group(
@@ -148,6 +162,7 @@ impl Hub {
         gateway: &GatewayId,
         number: GroupNumber,
         history: History,
+        common: Seq,
         decided: N,
     ) -> Option<WelcomeGroup> {
         let group = self.groups.get(&number)?;
@@ -159,7 +174,7 @@ impl Hub {
         };
         let incarnation = group.meta.incarnation.clone();
         let (head, list) = (group.committed, group.meta.list);
-        Some(WelcomeGroup { group: number, standing, incarnation, head, history, decided, list })
+        Some(WelcomeGroup { group: number, standing, incarnation, head, history, common, decided, list })
     }
 
     // ------------------------------------------------------------ messages
@@ -366,6 +381,7 @@ fn unknown_group(group: GroupNumber, incarnation: intergroup_schemas::ids::Incar
         incarnation,
         head: Seq(0),
         history: History::Forked,
+        common: Seq(0),
         decided: N(0),
         list: Default::default(),
     }

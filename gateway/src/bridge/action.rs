@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{GroupNumber, N};
+use intergroup_schemas::ids::{GroupNumber, N, Seq};
 use intergroup_schemas::link::{GroupInfo, Timestamp, ToCenter};
 
 use crate::ids::{MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
@@ -51,10 +51,18 @@ pub enum Action {
         /// At most so many.
         max: usize,
     },
+    /// Read what was posted into a group's room for entries behind `after`; answered by `Event::Posted`. Asked for only
+    /// when the center's log has forked.
+    LoadPosted {
+        /// Of which group.
+        group: GroupNumber,
+        /// Behind which entry.
+        after: Seq,
+    },
     /// Answer a command.
     Reply {
         /// Which.
-        id: super::action::CommandId,
+        id: CommandId,
         /// What came of it.
         reply: Reply,
     },
@@ -137,15 +145,20 @@ pub enum RoomAction {
     },
 }
 
-/// Where an archive read starts.
+/// Which page of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadFrom {
-    /// Behind this id.
-    After(StanzaId),
-    /// At this time of the server's clock.
-    Start(Timestamp),
-    /// With the oldest.
-    Beginning,
+    /// The oldest results not older than `start` by the server's own clock, behind the result `after` of the page before
+    /// (XEP-0313 section 4.1.2 with XEP-0059 paging). Reads begin at a stamp, because an unknown id is answered from
+    /// anywhere, or with an empty page, by some servers.
+    Start {
+        /// The oldest stamp wanted; none: from the beginning.
+        start: Option<Timestamp>,
+        /// The last id of the page before.
+        after: Option<StanzaId>,
+    },
+    /// The newest results (XEP-0059 section 2.5, an empty `<before/>`), in the archive's order all the same.
+    Latest,
 }
 
 /// What came of a command.

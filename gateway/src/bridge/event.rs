@@ -9,7 +9,7 @@ use intergroup_schemas::link::{Timestamp, ToGateway, Welcome};
 
 use super::action::{CommandId, RequestId, Ticket};
 use crate::ids::{Account, BareJid, MessageId, Mouth, Nick, OccupantId, RoomJid, StanzaId};
-use crate::store::OutboxRow;
+use crate::store::{OutboxRow, PostedRow};
 
 /// What the shell tells the core.
 #[derive(Debug, Clone)]
@@ -21,7 +21,11 @@ pub enum Event {
         exclusive: bool,
     },
     /// The component link is down; what was on its way may or may not have arrived.
-    ServerDown,
+    ServerDown {
+        /// The stream error with which the server ended it (RFC 6120 section 4.9.3), if it did: what we sent may be
+        /// what it could not take.
+        stream_error: Option<Arc<str>>,
+    },
     /// Something from a room.
     Room {
         /// Which room.
@@ -39,6 +43,13 @@ pub enum Event {
     Committed(Ticket),
     /// A commit failed; nothing of it is on disk. The core stops and is built again from the store.
     CommitFailed(Ticket),
+    /// Rows that were asked for with `Action::LoadPosted`.
+    Posted {
+        /// Of which group.
+        group: GroupNumber,
+        /// In no order.
+        rows: Vec<PostedRow>,
+    },
     /// Rows that were asked for with `Action::LoadOutbox`.
     Outbox {
         /// Of which group.
@@ -182,7 +193,8 @@ pub enum RoomEvent {
         /// Why.
         refusal: Refusal,
     },
-    /// The answer to a request (`info`, `read archive`, `ping`, `fence`, `set member`).
+    /// The answer to a request (`info`, `read archive`, `ping`, `fence`, `set member`). A request that is not answered
+    /// within the server's time-out is answered by the shell with the refusal `remote-server-timeout`.
     Answer {
         /// The request.
         request: RequestId,

@@ -159,6 +159,10 @@ pub(super) fn read_hello_group(node: &Node) -> Result<HelloGroup, DecodeError> {
         incarnation: node.maybe("incarnation")?,
         cursor: node.get("cursor")?,
         hash: node.get("hash")?,
+        places: node
+            .children("place", limits::HELLO_PLACES)?
+            .map(|p| Ok((p.get("seq")?, p.get("hash")?)))
+            .collect::<Result<_, DecodeError>>()?,
         epoch: node.get("epoch")?,
         last_n: node.get("n")?,
     })
@@ -171,6 +175,7 @@ pub(super) fn read_welcome_group(node: &Node) -> Result<WelcomeGroup, DecodeErro
         incarnation: node.get("incarnation")?,
         head: node.get("head")?,
         history: node.word("history")?,
+        common: node.get("common")?,
         decided: node.get("decided")?,
         list: node.get("list")?,
     })

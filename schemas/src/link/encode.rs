@@ -37,6 +37,11 @@ pub fn to_center(what: &ToCenter) -> String {
                     c.attr("incarnation", incarnation);
                 }
                 c.attr("cursor", &g.cursor).attr("hash", &g.hash).attr("epoch", &g.epoch).attr("n", &g.last_n);
+                for (seq, hash) in &g.places {
+                    let mut place = c.child("place");
+                    place.attr("seq", seq).attr("hash", hash);
+                    place.finish();
+                }
                 c.finish();
             }
         }),
@@ -102,7 +107,10 @@ pub fn to_gateway(what: &ToGateway) -> String {
             for g in &w.groups {
                 let mut c = e.child("group");
                 c.attr("number", &g.group).attr("standing", &word(g.standing)).attr("incarnation", &g.incarnation);
-                c.attr("head", &g.head).attr("history", &word(g.history)).attr("decided", &g.decided);
+                c.attr("head", &g.head)
+                    .attr("history", &word(g.history))
+                    .attr("common", &g.common)
+                    .attr("decided", &g.decided);
                 c.attr("list", &g.list);
                 c.finish();
             }

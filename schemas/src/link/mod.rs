@@ -80,6 +80,9 @@ pub struct HelloGroup {
     pub cursor: Seq,
     /// The running hash there.
     pub hash: HistoryHash,
+    /// Older places that it remembers, newest first, with the running hash at each: should the log have forked, they
+    /// tell how far back both histories are the same. At most [`crate::limits::HELLO_PLACES`].
+    pub places: Vec<(Seq, HistoryHash)>,
     /// Its present epoch.
     pub epoch: Epoch,
     /// The last n that it gave in that epoch (0: none).
@@ -261,6 +264,9 @@ pub struct WelcomeGroup {
     pub head: Seq,
     /// How the gateway's history compares with the log's.
     pub history: History,
+    /// The newest of the places named in hello up to which both are the same: the gateway's cursor unless they forked,
+    /// 0 when none is known to be.
+    pub common: Seq,
     /// The last n decided in the epoch that hello named (0: none).
     pub decided: N,
     /// The present list version.

@@ -1,0 +1,44 @@
+//! The bridge's figures, as `status` shows them.
+
+use std::collections::BTreeMap;
+
+use intergroup_schemas::ids::{GroupNumber, Seq};
+use serde::{Deserialize, Serialize};
+
+/// The bridge's figures.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The component link is up.
+    pub server: bool,
+    /// The link to the center is up.
+    pub link: bool,
+    /// Each mapped room.
+    pub rooms: Vec<RoomStatus>,
+    /// Counters, by name.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// One mapped room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomStatus {
+    /// The group.
+    pub group: GroupNumber,
+    /// Its name.
+    pub name: String,
+    /// The room.
+    pub room: String,
+    /// What the room link is doing, in words.
+    pub state: String,
+    /// What an administrator must do before it goes on, if anything.
+    pub alarm: Option<String>,
+    /// Messages on disk that the center has not decided yet.
+    pub waiting: u64,
+    /// The last entry of the group's stream that has its outcome here.
+    pub settled: Seq,
+    /// The last entry of the stream that the gateway has got.
+    pub received: Seq,
+    /// Puppets in the room.
+    pub puppets: usize,
+    /// Messages whose author cannot be known yet.
+    pub parked: usize,
+}

@@ -1,0 +1,323 @@
+//! What a gateway keeps, behind one door.
+//!
+//! In: batches of changes, each all or nothing and on disk when `commit` returns. Out: the snapshot at start, and pages of
+//! the outbox. Never here: decisions. A store is blocking and owned by one thread; how its rows look is in `FORMAT.md`.
+//!
+//! All is kept by group, and one group has one room: ending a mapping removes everything of its group.
+
+use bytes::Bytes;
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{
+    DisplayName, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq,
+    SourceId, UserId,
+};
+use intergroup_schemas::link::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{BareJid, Life, MessageId, Mouth, OccupantId, RoomJid, StanzaId, Who};
+
+/// Why a store cannot serve. The core treats every one alike: nothing was written, and it is built again from the store.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// One change. A batch of them is committed all or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A mapping is new or has changed in any way. Written once a batch, however much moved.
+    Mapping(Box<Mapping>),
+    /// A mapping has ended: every row of its group goes with it.
+    MappingGone(GroupNumber),
+    /// A message is on its way to a group.
+    Outbox(OutboxRow),
+    /// Outbox rows up to `upto` are no longer needed, not even to feed back what a center lost.
+    OutboxTrim {
+        /// The group.
+        group: GroupNumber,
+        /// The last to go.
+        upto: N,
+    },
+    /// All outbox rows of a group go; those still needed follow in the same batch under new numbers (a new epoch).
+    OutboxClear(GroupNumber),
+    /// A message of the room's archive has been dealt with, in whatever way.
+    Seen {
+        /// The group.
+        group: GroupNumber,
+        /// The message.
+        id: StanzaId,
+        /// The generation in which that was.
+        generation: Generation,
+    },
+    /// What was seen before `before` lies safely behind every place from which the archive will be read again.
+    SeenTrim {
+        /// The group.
+        group: GroupNumber,
+        /// The first generation to stay.
+        before: Generation,
+    },
+    /// A message of ours is in the room.
+    Posted(PostedRow),
+    /// What was posted before `before` (by our clock) goes.
+    PostedTrim {
+        /// The group.
+        group: GroupNumber,
+        /// The oldest to stay.
+        before: Timestamp,
+    },
+    /// Whose an occupant-id is, in the group's room. Learned once, kept for ever: archived messages are attributed by it.
+    Occupant {
+        /// The group.
+        group: GroupNumber,
+        /// The occupant-id.
+        id: OccupantId,
+        /// Whose: an account of the server, or one of ours.
+        owner: Owner,
+    },
+    /// A message of an author who cannot be known yet.
+    Parked(ParkedRow),
+    /// A parked message has been dealt with.
+    ParkedGone {
+        /// The group.
+        group: GroupNumber,
+        /// The message.
+        id: StanzaId,
+    },
+    /// One of ours is about to enter the room, and may be there until its life has been fenced.
+    Entered {
+        /// The group.
+        group: GroupNumber,
+        /// Who.
+        mouth: Mouth,
+    },
+    /// All lives before this one have been fenced: none of theirs is in the room any more.
+    Fenced {
+        /// The group.
+        group: GroupNumber,
+        /// The first life that may still be in the room.
+        life: Life,
+    },
+    /// What an author is to be told, or has been told, of messages that did not cross.
+    Notice(NoticeRow),
+}
+
+/// Counts checkpoints of a group: which of the places that the archive may be read again from was the newest when something
+/// happened. Unlike a clock it never goes back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u64);
+
+/// A room that is mapped to a group, with how far everything has come. All of it changes together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// The group.
+    pub group: GroupNumber,
+    /// Its name.
+    pub name: String,
+    /// The room.
+    pub room: RoomJid,
+    /// Whether the room kept an archive when it was mapped. It must still do so, or not, as then.
+    pub archive: bool,
+    /// Set while the mapping is being ended.
+    pub ending: Option<Ending>,
+    /// The member gateways as of `list`, with their enterprises' display names.
+    pub members: Vec<(GatewayId, DisplayName)>,
+    /// The list version that the gateway knows.
+    pub list: ListVersion,
+
+    /// The notice behind which messages of the room may cross; none until it has been found in the archive.
+    pub floor: Option<Place>,
+    /// The list version that was announced in the room last, as of `cursor`.
+    pub announced: ListVersion,
+    /// The last message of the archive up to which every message has been dealt with.
+    pub cursor: Option<Place>,
+    /// The newest message that was dealt with out of the live stream, which the cursor may not have reached yet.
+    pub newest: Option<StanzaId>,
+    /// Places from which the archive may be read again, oldest first; see the core for how they move.
+    pub checkpoints: Vec<Checkpoint>,
+    /// The newest checkpoint.
+    pub generation: Generation,
+    /// The life of our occupants. On disk before it is used.
+    pub life: Life,
+
+    /// The epoch of our numbers.
+    pub epoch: Epoch,
+    /// The last n given.
+    pub last_n: N,
+    /// The last n of which the center's decision is known.
+    pub decided: N,
+    /// How far `decided` was at past times, oldest first: how long decided rows are kept.
+    pub decided_at: Vec<(Timestamp, N)>,
+
+    /// The log's life; none before the first welcome.
+    pub incarnation: Option<Incarnation>,
+    /// The last entry of the group's stream that has its outcome here.
+    pub settled: Seq,
+    /// The running hash there.
+    pub hash: HistoryHash,
+    /// Older places of the stream with the running hash at each, newest first, ever further apart.
+    pub places: Vec<(Seq, HistoryHash)>,
+    /// The entry that may be what the server ends our stream for, and how often it did.
+    pub suspect: Option<(Seq, u32)>,
+    /// Refusals that the center has not been seen to know, by entry.
+    pub refused: Vec<(Seq, OriginKey, Condition)>,
+}
+
+/// How a mapping ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// The outbox is emptied; then the mapping goes, and membership stays.
+    Unmap,
+    /// The outbox is emptied; then the group is left; then the mapping goes.
+    Leave,
+}
+
+/// A message of a room's archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its id.
+    pub id: StanzaId,
+    /// When the server took it, by the server's clock.
+    pub stamp: Timestamp,
+}
+
+/// A place from which the archive may be read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Which.
+    pub generation: Generation,
+    /// Where in the archive.
+    pub place: Place,
+    /// The last entry of the stream that had its outcome then.
+    pub settled: Seq,
+    /// The running hash there.
+    pub hash: HistoryHash,
+    /// When it was made, by our clock.
+    pub made: Timestamp,
+}
+
+/// A message on its way to a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// The group.
+    pub group: GroupNumber,
+    /// Its n in the mapping's epoch.
+    pub n: N,
+    /// Where it stands in the room's archive; none for what no archive keeps.
+    pub source: Option<SourceId>,
+    /// The list version that was announced in the room when it was said.
+    pub list: ListVersion,
+    /// The author.
+    pub user: UserId,
+    /// The author's nick in the room.
+    pub nick: DisplayName,
+    /// When it was said.
+    pub at: Timestamp,
+    /// It was found after later ones had gone.
+    pub late: bool,
+    /// What crosses.
+    pub payload: Bytes,
+}
+
+/// A message of ours that is in the room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostedRow {
+    /// The group.
+    pub group: GroupNumber,
+    /// The id that we gave it: a MAC of what it is.
+    pub id: MessageId,
+    /// The id that the room gave it; none in a room without archive.
+    pub stanza_id: Option<StanzaId>,
+    /// The generation in which its reflection was seen.
+    pub generation: Generation,
+    /// When its reflection was seen, by our clock.
+    pub at: Timestamp,
+    /// Its entry, once it is known which one it was.
+    pub seq: Option<Seq>,
+    /// Its identity, once it is known; none for notices.
+    pub key: Option<(EnterpriseId, OriginKey)>,
+}
+
+/// Whose an occupant-id is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// An account of the server, or of another.
+    Person(BareJid),
+    /// One of ours.
+    Ours(Who),
+}
+
+/// A message of an author who cannot be known yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedRow {
+    /// The group.
+    pub group: GroupNumber,
+    /// The message.
+    pub id: StanzaId,
+    /// By what the author will be known.
+    pub occupant: OccupantId,
+    /// The nick it was said under.
+    pub nick: DisplayName,
+    /// When it was said.
+    pub at: Timestamp,
+    /// The list version that was announced then.
+    pub list: ListVersion,
+    /// What would cross.
+    pub payload: Bytes,
+}
+
+/// What an author is told of messages that did not cross.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoticeRow {
+    /// The group.
+    pub group: GroupNumber,
+    /// The author.
+    pub author: BareJid,
+    /// Why.
+    pub condition: Condition,
+    /// How many messages there were.
+    pub count: u64,
+    /// How many of them the author has been told of.
+    pub told: u64,
+}
+
+/// Everything but the outbox's bodies, as it is on disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The key of the ids that we give to messages. Random, made with the store, never leaves it.
+    pub key: [u8; 32],
+    /// Mappings, by group.
+    pub mappings: Vec<Mapping>,
+    /// Messages dealt with that the archive may show again.
+    pub seen: Vec<(GroupNumber, StanzaId, Generation)>,
+    /// Messages of ours, of generations not older than the oldest checkpoint of their group.
+    pub posted: Vec<PostedRow>,
+    /// Owners of occupant-ids.
+    pub occupants: Vec<(GroupNumber, OccupantId, Owner)>,
+    /// Parked messages, oldest first.
+    pub parked: Vec<ParkedRow>,
+    /// Occupants of ours that may be in the room.
+    pub entered: Vec<(GroupNumber, Mouth)>,
+    /// Notices.
+    pub notices: Vec<NoticeRow>,
+}
+
+/// A place to keep all this.
+pub trait Store: Send {
+    /// Everything but the outbox's bodies. Errors: unreadable, or written by a newer version.
+    fn load(&mut self) -> Result<Snapshot, StoreError>;
+
+    /// Puts a batch on disk, all or nothing. After an error nothing of it is there.
+    fn commit(&mut self, batch: &[Change]) -> Result<(), StoreError>;
+
+    /// Outbox rows from `from` on, in order of n, at most `max`.
+    fn outbox(&mut self, group: GroupNumber, from: N, max: usize) -> Result<Vec<OutboxRow>, StoreError>;
+
+    /// Posted rows of entries behind `after`.
+    fn posted(&mut self, group: GroupNumber, after: Seq) -> Result<Vec<PostedRow>, StoreError>;
+
+    /// Figures for the administrator, as (name, value).
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+}
