@@ -28,6 +28,7 @@ fn group_info() -> GroupInfo {
         owner: "acme".parse().unwrap(),
         incarnation: "i1".parse().unwrap(),
         head: Seq(7),
+        head_hash: HistoryHash([8; 16]),
         list: ListVersion(3),
         standing: Standing::Member,
         joined_at: Seq(1),

@@ -146,6 +146,7 @@ impl Hub {
             owner: group.meta.owner.clone(),
             incarnation: group.meta.incarnation.clone(),
             head: group.head,
+            head_hash: group.head_hash,
             list: group.meta.list,
             standing: match own {
                 None => Standing::Unknown,

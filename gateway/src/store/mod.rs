@@ -158,8 +158,10 @@ pub struct Mapping {
     pub places: Vec<(Seq, HistoryHash)>,
     /// The entry that may be what the server ends our stream for, and how often it did.
     pub suspect: Option<(Seq, u32)>,
-    /// Refusals that the center has not been seen to know, by entry.
+    /// The last refusals by our room, by entry: named again on each new link, since the center does not confirm them.
     pub refused: Vec<(Seq, OriginKey, Condition)>,
+    /// Up to which of our messages each member's refusals have been told to their authors.
+    pub fates_told: Vec<(GatewayId, OriginKey)>,
 }
 
 /// How a mapping ends.

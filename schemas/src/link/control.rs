@@ -97,7 +97,8 @@ pub(super) fn write_response(e: &mut Element<'_>, body: &ResponseBody) {
 fn write_group(e: &mut Element<'_>, info: &GroupInfo) {
     let mut c = e.child("group");
     c.attr("number", &info.number).attr("name", &info.name).attr("owner", &info.owner);
-    c.attr("incarnation", &info.incarnation).attr("head", &info.head).attr("list", &info.list);
+    c.attr("incarnation", &info.incarnation).attr("head", &info.head).attr("head-hash", &info.head_hash);
+    c.attr("list", &info.list);
     c.attr("standing", &word(info.standing)).attr("joined-at", &info.joined_at).attr("joined-hash", &info.joined_hash);
     for enterprise in &info.allowed {
         let mut a = c.child("allowed");
@@ -133,6 +134,7 @@ fn read_group(node: &Node) -> Result<GroupInfo, DecodeError> {
         owner: node.get("owner")?,
         incarnation: node.get("incarnation")?,
         head: node.get("head")?,
+        head_hash: node.get("head-hash")?,
         list: node.get("list")?,
         standing: node.word("standing")?,
         joined_at: node.get("joined-at")?,

@@ -488,6 +488,8 @@ pub struct GroupInfo {
     pub incarnation: Incarnation,
     /// The last entry.
     pub head: Seq,
+    /// The running hash there.
+    pub head_hash: HistoryHash,
     /// The list version.
     pub list: ListVersion,
     /// Whether the asking gateway belongs to it.
