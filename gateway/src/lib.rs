@@ -3,3 +3,4 @@
 pub mod bridge;
 pub mod ids;
 pub mod store;
+pub mod xmpp;

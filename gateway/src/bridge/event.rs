@@ -8,7 +8,7 @@ use intergroup_schemas::ids::{EnterpriseId, GroupNumber};
 use intergroup_schemas::link::{Timestamp, ToGateway, Welcome};
 
 use super::action::{CommandId, RequestId, Ticket};
-use crate::ids::{Account, BareJid, MessageId, Mouth, Nick, OccupantId, RoomJid, StanzaId};
+use crate::ids::{BareJid, MessageId, Mouth, Nick, OccupantId, RoomJid, StanzaId, Who};
 use crate::store::{OutboxRow, PostedRow};
 
 /// What the shell tells the core.
@@ -22,8 +22,9 @@ pub enum Event {
     },
     /// The component link is down; what was on its way may or may not have arrived.
     ServerDown {
-        /// The stream error with which the server ended it (RFC 6120 section 4.9.3), if it did: what we sent may be
-        /// what it could not take.
+        /// The stream error with which the server ended it (RFC 6120 section 4.9.3), if that error can be about something
+        /// we sent (`not-well-formed`, `policy-violation` and the like; never `conflict`, `system-shutdown` and the like):
+        /// what we sent may be what it could not take.
         stream_error: Option<Arc<str>>,
     },
     /// Something from a room.
@@ -213,7 +214,7 @@ pub enum RoomEvent {
         /// Whose: an account of the server, or one of ours.
         real: BareJid,
         /// Set when it is one of ours.
-        ours: Option<Account>,
+        ours: Option<Who>,
         /// The new affiliation.
         affiliation: Affiliation,
     },
@@ -232,8 +233,8 @@ pub struct RoomMessage {
     pub occupant_id: Option<OccupantId>,
     /// The real account that the entry itself names (archive entries only).
     pub real: Option<BareJid>,
-    /// Set when the entry itself names one of ours (archive entries only).
-    pub ours: Option<Account>,
+    /// Set when the entry itself names one of ours (archive entries only); `real` is none then.
+    pub ours: Option<Who>,
     /// When the server took it (archive entries only).
     pub stamp: Option<Timestamp>,
     /// What was said.
