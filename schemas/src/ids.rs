@@ -121,7 +121,8 @@ fn is_slug(s: &str) -> bool {
 }
 
 fn is_visible_text(s: &str, max_bytes: usize) -> bool {
-    (1..=max_bytes).contains(&s.len()) && !s.chars().any(|c| c.is_control())
+    // U+FFFE and U+FFFF are no characters of XML.
+    (1..=max_bytes).contains(&s.len()) && !s.chars().any(|c| c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}'))
 }
 
 text_id! {
@@ -272,9 +273,9 @@ impl fmt::Debug for HistoryHash {
 impl FromStr for HistoryHash {
     type Err = InvalidId;
     fn from_str(s: &str) -> Result<Self, InvalidId> {
-        let bad = || invalid("history hash", s, "32 hexadecimal digits");
+        let bad = || invalid("history hash", s, "32 hexadecimal digits, in lower case");
         let mut bytes = [0; 16];
-        if s.len() != 32 || !s.is_ascii() {
+        if s.len() != 32 || !s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(bad());
         }
         for (byte, pair) in bytes.iter_mut().zip(s.as_bytes().chunks(2)) {

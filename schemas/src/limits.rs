@@ -39,3 +39,5 @@ pub const LINK_PING_S: u64 = 15;
 pub const LINK_DEAD_S: u64 = 45;
 /// Most older places that a hello names for each group; spaced exponentially, they reach back over any log.
 pub const HELLO_PLACES: usize = 24;
+/// Most attributes of one element of a payload. They are compared with each other, each with each.
+pub const PAYLOAD_ATTRIBUTES: usize = 32;

@@ -1,10 +1,9 @@
 //! From the bytes of one frame to a stanza.
 
 use bytes::Bytes;
-use quick_xml::events::{BytesStart, Event};
-use quick_xml::{Reader, XmlVersion};
 
 use super::node::Node;
+use super::scan::{Malformed, Scanner, TagEnd};
 use super::*;
 use crate::conditions::Condition;
 use crate::ids::InvalidId;
@@ -51,15 +50,20 @@ impl From<quick_xml::Error> for DecodeError {
     }
 }
 
+impl From<Malformed> for DecodeError {
+    fn from(_: Malformed) -> Self {
+        DecodeError::Link { condition: Condition::Malformed, text: "not well-formed".into() }
+    }
+}
+
 type Result<T> = std::result::Result<T, DecodeError>;
 
 /// Decodes a frame from a gateway. Errors: see [`DecodeError`].
 pub fn to_center(frame: &Bytes) -> Result<ToCenter> {
     let text = text(frame)?;
-    let (tag, rest) = start_tag(text)?;
-    let tag = Tag(&tag);
-    if tag.name() == "relay" {
-        return relay(frame, text, &tag, rest).map(ToCenter::Relay);
+    let (name, scanner) = begin(text)?;
+    if name == "relay" {
+        return relay(frame, text, scanner).map(ToCenter::Relay);
     }
     let node = Node::read(text)?;
     Ok(match node.name.as_str() {
@@ -94,10 +98,9 @@ pub fn to_center(frame: &Bytes) -> Result<ToCenter> {
 /// Decodes a frame from the center. Errors: always [`DecodeError::Link`].
 pub fn to_gateway(frame: &Bytes) -> Result<ToGateway> {
     let text = text(frame)?;
-    let (tag, rest) = start_tag(text)?;
-    let tag = Tag(&tag);
-    if tag.name() == "deliver" {
-        return deliver(frame, text, &tag, rest).map(ToGateway::Deliver);
+    let (name, scanner) = begin(text)?;
+    if name == "deliver" {
+        return deliver(frame, text, scanner).map(ToGateway::Deliver);
     }
     let node = Node::read(text)?;
     Ok(match node.name.as_str() {
@@ -172,34 +175,16 @@ fn text(frame: &Bytes) -> Result<&str> {
     std::str::from_utf8(frame).map_err(|_| broken("a frame that is not UTF-8"))
 }
 
-/// The frame's start tag (checked to be in our namespace) and what follows it; none when the element is empty.
-fn start_tag(text: &str) -> Result<(BytesStart<'_>, Option<usize>)> {
-    let mut reader = Reader::from_str(text);
-    let (tag, rest) = match reader.read_event()? {
-        Event::Start(tag) => (tag, usize::try_from(reader.buffer_position()).ok()),
-        Event::Empty(tag) => (tag, None),
-        _ => return Err(broken("a frame must begin with its element")),
-    };
-    if Tag(&tag).raw("xmlns").as_deref() != Some(NAMESPACE) {
-        return Err(broken(format!("a stanza must be in {NAMESPACE}")));
+/// The name of the frame's element, and the place behind it.
+fn begin(text: &str) -> Result<(&str, Scanner<'_>)> {
+    let mut scanner = Scanner::new(text);
+    if !scanner.skip(b"<") {
+        return Err(broken("a frame must begin with its element"));
     }
-    Ok((tag, rest))
+    Ok((scanner.name()?, scanner))
 }
 
-/// A start tag whose attributes are read where they stand.
-struct Tag<'a>(&'a BytesStart<'a>);
-
-impl Tag<'_> {
-    fn name(&self) -> &str {
-        self.0.name().0
-    }
-
-    fn raw(&self, name: &str) -> Option<String> {
-        self.0.attributes().with_checks(false).flatten().find(|a| a.key.as_ref() == name).map(|a| a.value.into_owned())
-    }
-}
-
-/// The attributes of relay and deliver, in one walk over the tag.
+/// The attributes of relay and deliver, in one walk over the tag. Those of a newer minor version are passed over.
 #[derive(Default)]
 struct Envelope {
     group: Option<GroupNumber>,
@@ -213,33 +198,55 @@ struct Envelope {
     user: Option<UserId>,
     nick: Option<DisplayName>,
     at: Option<Timestamp>,
-    late: bool,
+    late: Option<bool>,
 }
 
 impl Envelope {
-    fn read(tag: &Tag<'_>) -> Result<Self> {
+    /// Reads to the end of the start tag.
+    fn read(scanner: &mut Scanner<'_>) -> Result<(Self, TagEnd)> {
         let mut envelope = Self::default();
-        for attribute in tag.0.attributes() {
-            let attribute = attribute.map_err(|e| broken(format!("an attribute: {e}")))?;
-            let value = attribute.normalized_value(XmlVersion::Implicit1_0)?;
+        let mut ours = false;
+        let end = loop {
+            let attribute = match scanner.attribute()? {
+                Ok(attribute) => attribute,
+                Err(end) => break end,
+            };
+            let value = attribute.value();
             let value = value.as_ref();
-            match attribute.key.as_ref() {
-                "group" => envelope.group = Some(value.parse()?),
-                "epoch" => envelope.epoch = Some(value.parse()?),
-                "n" => envelope.n = Some(value.parse()?),
-                "seq" => envelope.seq = Some(value.parse()?),
-                "key" => envelope.key = Some(value.parse()?),
-                "enterprise" => envelope.enterprise = Some(value.parse()?),
-                "src" => envelope.source = Some(value.parse()?),
-                "list" => envelope.list = Some(value.parse()?),
-                "user" => envelope.user = Some(value.parse()?),
-                "nick" => envelope.nick = Some(value.parse()?),
-                "at" => envelope.at = Some(moment(value)?),
-                "late" => envelope.late = value == "true",
+            match attribute.name {
+                "xmlns" => ours = value == NAMESPACE,
+                "group" => once(&mut envelope.group, value.parse()?)?,
+                "epoch" => once(&mut envelope.epoch, value.parse()?)?,
+                "n" => once(&mut envelope.n, value.parse()?)?,
+                "seq" => once(&mut envelope.seq, value.parse()?)?,
+                "key" => once(&mut envelope.key, value.parse()?)?,
+                "enterprise" => once(&mut envelope.enterprise, value.parse()?)?,
+                "src" => once(&mut envelope.source, value.parse()?)?,
+                "list" => once(&mut envelope.list, value.parse()?)?,
+                "user" => once(&mut envelope.user, value.parse()?)?,
+                "nick" => once(&mut envelope.nick, value.parse()?)?,
+                "at" => once(&mut envelope.at, moment(value)?)?,
+                "late" => once(&mut envelope.late, truth(value)?)?,
                 _ => {}
             }
-        }
-        Ok(envelope)
+        };
+        if ours { Ok((envelope, end)) } else { Err(foreign()) }
+    }
+}
+
+fn once<T>(field: &mut Option<T>, value: T) -> Result<()> {
+    if field.replace(value).is_some() { Err(broken("an attribute stands twice")) } else { Ok(()) }
+}
+
+pub(super) fn foreign() -> DecodeError {
+    broken(format!("a stanza must be in {NAMESPACE}"))
+}
+
+pub(super) fn truth(value: &str) -> Result<bool> {
+    match value {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(broken("an attribute is neither true nor false")),
     }
 }
 
@@ -253,19 +260,19 @@ fn need<T>(field: Option<T>, name: &str) -> Result<T> {
 }
 
 /// The payload behind the start tag, as a slice of the frame; the element must end the frame.
-fn payload(frame: &Bytes, text: &str, name: &str, rest: Option<usize>) -> std::result::Result<Bytes, Condition> {
-    let Some(from) = rest else { return Ok(Bytes::new()) };
-    let (content, after) = payload_check::content(&text[from..], name)?;
-    if !after.is_empty() {
-        return Err(Condition::Malformed);
-    }
-    Ok(frame.slice(from..from + content.len()))
+fn payload(frame: &Bytes, text: &str, name: &str, from: usize, end: TagEnd) -> std::result::Result<Bytes, Condition> {
+    let behind = &text[from..];
+    let (content, after) = match end {
+        TagEnd::Empty => ("", behind),
+        TagEnd::Open => payload_check::content(behind, name)?,
+    };
+    if after.is_empty() { Ok(frame.slice(from..from + content.len())) } else { Err(Condition::Malformed) }
 }
 
-fn relay(frame: &Bytes, text: &str, tag: &Tag<'_>, rest: Option<usize>) -> Result<Relay> {
-    let e = Envelope::read(tag)?;
+fn relay(frame: &Bytes, text: &str, mut scanner: Scanner<'_>) -> Result<Relay> {
+    let (e, end) = Envelope::read(&mut scanner)?;
     let (group, epoch, n) = (need(e.group, "group")?, need(e.epoch, "epoch")?, need(e.n, "n")?);
-    match payload(frame, text, "relay", rest) {
+    match payload(frame, text, "relay", scanner.position(), end) {
         Err(condition) => Err(DecodeError::Relay { group, epoch, n, condition }),
         Ok(payload) => Ok(Relay {
             group,
@@ -276,15 +283,15 @@ fn relay(frame: &Bytes, text: &str, tag: &Tag<'_>, rest: Option<usize>) -> Resul
             user: need(e.user, "user")?,
             nick: need(e.nick, "nick")?,
             at: need(e.at, "at")?,
-            late: e.late,
+            late: e.late.unwrap_or_default(),
             payload,
         }),
     }
 }
 
-fn deliver(frame: &Bytes, text: &str, tag: &Tag<'_>, rest: Option<usize>) -> Result<Deliver> {
-    let e = Envelope::read(tag)?;
-    let payload = payload(frame, text, "deliver", rest).map_err(|condition| DecodeError::Link {
+fn deliver(frame: &Bytes, text: &str, mut scanner: Scanner<'_>) -> Result<Deliver> {
+    let (e, end) = Envelope::read(&mut scanner)?;
+    let payload = payload(frame, text, "deliver", scanner.position(), end).map_err(|condition| DecodeError::Link {
         condition,
         text: "the center delivered a payload that is not sound".into(),
     })?;
@@ -297,7 +304,7 @@ fn deliver(frame: &Bytes, text: &str, tag: &Tag<'_>, rest: Option<usize>) -> Res
         user: need(e.user, "user")?,
         nick: need(e.nick, "nick")?,
         at: need(e.at, "at")?,
-        late: e.late,
+        late: e.late.unwrap_or_default(),
         payload,
     })
 }

@@ -53,7 +53,7 @@ pub fn to_center(what: &ToCenter) -> String {
                 e.attr("src", source);
             }
             e.attr("list", &relay.list).attr("user", &relay.user).attr("nick", &relay.nick);
-            e.attr("at", &relay.at.to_wire()).flag("late", relay.late).raw(payload(&relay.payload));
+            e.attr("at", &relay.at.wire()).flag("late", relay.late).raw(payload(&relay.payload));
             e.finish();
             out
         }
@@ -90,7 +90,7 @@ pub fn deliver(relay: &Relay, seq: Seq, enterprise: &EnterpriseId) -> String {
     let mut e = Element::new(&mut out, "deliver");
     e.attr("xmlns", &NAMESPACE).attr("group", &relay.group).attr("seq", &seq).attr("enterprise", enterprise);
     e.attr("key", &format_args!("{}.{}", relay.epoch, relay.n)).attr("list", &relay.list);
-    e.attr("user", &relay.user).attr("nick", &relay.nick).attr("at", &relay.at.to_wire()).flag("late", relay.late);
+    e.attr("user", &relay.user).attr("nick", &relay.nick).attr("at", &relay.at.wire()).flag("late", relay.late);
     e.raw(payload(&relay.payload));
     e.finish();
     out

@@ -9,6 +9,7 @@ pub mod decode;
 pub mod encode;
 mod node;
 pub mod payload_check;
+mod scan;
 mod timestamp;
 mod write;
 

@@ -7,7 +7,9 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use serde::de::DeserializeOwned;
 
-use super::decode::DecodeError;
+use super::NAMESPACE;
+use super::decode::{DecodeError, foreign, truth};
+use super::scan::allowed;
 use crate::conditions::Condition;
 use crate::ids::InvalidId;
 
@@ -47,8 +49,13 @@ impl Node {
                 _ => return Err(broken("a control stanza holds elements only".into())),
             };
             match (done, open.last_mut()) {
-                (Some(node), Some(parent)) => parent.nodes.push(node),
+                // What is in other namespaces is not for us, whatever its name.
+                (Some(node), Some(parent)) if node.is_ours() => parent.nodes.push(node),
+                (Some(_), Some(_)) => {}
                 (Some(node), None) => {
+                    if node.attributes.get("xmlns").is_none_or(|ns| ns != NAMESPACE) {
+                        return Err(foreign());
+                    }
                     return match reader.read_event()? {
                         Event::Eof => Ok(node),
                         _ => Err(broken("something follows the stanza in its frame".into())),
@@ -64,9 +71,17 @@ impl Node {
         for attribute in tag.attributes() {
             let attribute = attribute.map_err(|e| broken(format!("an attribute: {e}")))?;
             let value = attribute.normalized_value(XmlVersion::Implicit1_0)?.into_owned();
+            if !value.chars().all(allowed) {
+                return Err(broken("an attribute holds a character that XML forbids".into()));
+            }
             node.attributes.insert(attribute.key.0.to_owned(), value);
         }
         Ok(node)
+    }
+
+    /// Whether a child is in the link's namespace: children take it from the stanza.
+    fn is_ours(&self) -> bool {
+        !self.name.contains(':') && self.attributes.get("xmlns").is_none_or(|ns| ns == NAMESPACE)
     }
 
     fn raw(&self, name: &str) -> Result<&str, DecodeError> {
@@ -92,11 +107,7 @@ impl Node {
     }
 
     pub(super) fn flag(&self, name: &str) -> Result<bool, DecodeError> {
-        match self.attributes.get(name).map(String::as_str) {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
-            Some(_) => Err(broken(format!("{name} of <{}> is neither true nor false", self.name))),
-        }
+        self.attributes.get(name).map_or(Ok(false), |value| truth(value))
     }
 
     /// A word of an enumeration, by its serde name.

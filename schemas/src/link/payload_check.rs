@@ -1,57 +1,50 @@
 //! Checks a payload without building a tree: well-formed, within depth and size, allowed characters only, prefixes
 //! declared inside. One pass; says where the payload ends.
 
-use quick_xml::Reader;
-use quick_xml::events::{BytesStart, Event};
-
+use super::scan::{Malformed, Scanner, TagEnd, allowed_characters};
 use crate::conditions::Condition;
 use crate::limits;
+
+impl From<Malformed> for Condition {
+    fn from(_: Malformed) -> Self {
+        Condition::Malformed
+    }
+}
 
 /// Checks the content of an element whose start tag ends before `text`. Returns the length of the content and what
 /// follows the element's end tag. `text` holds everything behind the start tag.
 pub(super) fn content<'a>(text: &'a str, element: &str) -> Result<(&'a str, &'a str), Condition> {
-    let mut reader = Reader::from_str(text);
-    let config = reader.config_mut();
-    config.check_end_names = true;
-    config.allow_unmatched_ends = true;
+    let mut scanner = Scanner::new(text);
     let mut scope = Scope::default();
     loop {
-        let at = position(&reader);
-        match reader.read_event().map_err(|_| Condition::Malformed)? {
-            Event::Start(tag) => {
-                scope.enter(&tag)?;
-                if scope.depth() > limits::PAYLOAD_DEPTH {
-                    return Err(Condition::TooLarge);
+        // Text between the children of a payload means nothing; inside them it does.
+        if scanner.text()? && scope.open.is_empty() {
+            return Err(Condition::Malformed);
+        }
+        let at = scanner.position();
+        if scanner.skip(b"</") {
+            match scope.open.pop() {
+                Some(open) => {
+                    scanner.end_tag(open.name)?;
+                    scope.prefixes.truncate(open.prefixes);
+                }
+                None => {
+                    scanner.end_tag(element)?;
+                    let content = &text[..at];
+                    if content.len() > limits::PAYLOAD_BYTES {
+                        return Err(Condition::TooLarge);
+                    }
+                    if !allowed_characters(content) {
+                        return Err(Condition::Malformed);
+                    }
+                    return Ok((content, &text[scanner.position()..]));
                 }
             }
-            Event::Empty(tag) => {
-                scope.enter(&tag)?;
-                scope.leave();
-            }
-            Event::End(tag) if scope.depth() == 0 => {
-                if tag.name().as_ref() != element {
-                    return Err(Condition::Malformed);
-                }
-                let content = &text[..at];
-                if content.len() > limits::PAYLOAD_BYTES {
-                    return Err(Condition::TooLarge);
-                }
-                if !allowed_characters(content) {
-                    return Err(Condition::Malformed);
-                }
-                return Ok((content, &text[position(&reader)..]));
-            }
-            Event::End(_) => scope.leave(),
-            // Text between the children of a payload means nothing; inside them it does.
-            Event::Text(t) if scope.depth() == 0 && !t.as_ref().trim_ascii().is_empty() => {
-                return Err(Condition::Malformed);
-            }
-            Event::Text(t) if t.contains("]]>") => return Err(Condition::Malformed),
-            Event::Text(_) => {}
-            Event::GeneralRef(r) if scope.depth() > 0 => known_reference(&r)?,
-            Event::CData(_) if scope.depth() > 0 => {}
+        } else {
             // Comments, processing instructions, DOCTYPE: RFC 6120 section 11.1 forbids them, and they could hide things.
-            _ => return Err(Condition::Malformed),
+            // None has a name behind its `<`.
+            scanner.skip(b"<");
+            scope.start(&mut scanner)?;
         }
     }
 }
@@ -64,83 +57,94 @@ pub fn check(payload: &str) -> Result<(), Condition> {
     if content.len() == payload.len() && rest.is_empty() { Ok(()) } else { Err(Condition::Malformed) }
 }
 
-fn position(reader: &Reader<&[u8]>) -> usize {
-    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
+struct Open<'a> {
+    name: &'a str,
+    /// How many prefixes were known before it.
+    prefixes: usize,
 }
 
-fn known_reference(reference: &quick_xml::events::BytesRef<'_>) -> Result<(), Condition> {
-    match reference.resolve_char_ref() {
-        Ok(Some(c)) if allowed(c) => Ok(()),
-        Ok(None) if quick_xml::escape::resolve_xml_entity(reference).is_some() => Ok(()),
-        _ => Err(Condition::Malformed),
-    }
-}
-
-/// XML 1.0 section 2.2.
-pub(super) fn allowed(c: char) -> bool {
-    !matches!(c, '\u{0}'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}')
-}
-
-fn allowed_characters(text: &str) -> bool {
-    // Bytes below 32 are themselves in UTF-8; U+FFFE and U+FFFF are the only others, and begin with 0xEF.
-    let bytes = text.as_bytes();
-    let suspicious = |&b: &u8| (b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) || b == 0xEF;
-    !bytes.iter().any(suspicious) || text.chars().all(allowed)
-}
-
-/// The prefixes declared by the elements that are open.
+/// The elements that are open, and the prefixes that they declare.
 #[derive(Default)]
-struct Scope {
-    /// For each open element, how many prefixes were known before it.
-    open: Vec<usize>,
-    prefixes: Vec<String>,
+struct Scope<'a> {
+    open: Vec<Open<'a>>,
+    prefixes: Vec<&'a str>,
+    /// Attributes of the present element: kept here so that the room is used again.
+    attributes: Vec<&'a str>,
 }
 
-impl Scope {
-    fn depth(&self) -> usize {
-        self.open.len()
-    }
-
-    fn enter(&mut self, tag: &BytesStart<'_>) -> Result<(), Condition> {
-        self.open.push(self.prefixes.len());
-        // Declarations first: a prefix may be used before it is declared in the same tag.
-        for attribute in tag.attributes() {
-            let attribute = attribute.map_err(|_| Condition::Malformed)?;
-            let value =
-                attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).map_err(|_| Condition::Malformed)?;
-            if attribute.value.contains('<') || !value.chars().all(allowed) {
+impl<'a> Scope<'a> {
+    /// The start tag behind `<`.
+    fn start(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Condition> {
+        if self.open.len() == limits::PAYLOAD_DEPTH {
+            return Err(Condition::TooLarge);
+        }
+        let before = self.prefixes.len();
+        let name = scanner.name()?;
+        self.attributes.clear();
+        let end = loop {
+            let attribute = match scanner.attribute()? {
+                Ok(attribute) => attribute,
+                Err(end) => break end,
+            };
+            if self.attributes.len() == limits::PAYLOAD_ATTRIBUTES {
+                return Err(Condition::TooLarge);
+            }
+            if self.attributes.iter().any(|other| same(other, attribute.name)) {
                 return Err(Condition::Malformed);
             }
-            if let Some(prefix) = attribute.key.as_ref().strip_prefix("xmlns:") {
-                self.prefixes.push(prefix.to_owned());
+            self.attributes.push(attribute.name);
+            if let Some(prefix) = declared(attribute.name) {
+                if prefix.is_some_and(|p| matches!(p, "xml" | "xmlns") || attribute.raw.is_empty())
+                    || !may_be_declared(attribute.raw)
+                {
+                    return Err(Condition::Malformed);
+                }
+                self.prefixes.extend(prefix);
             }
+        };
+        // Declarations first: a prefix may be used before it is declared in the same tag.
+        let known = |name: &str| match name.split_once(':') {
+            None | Some(("xml", _)) => true,
+            Some((prefix, _)) => self.prefixes.contains(&prefix),
+        };
+        let element_known = known(name) && !name.starts_with("xml:");
+        if !element_known || !self.attributes.iter().all(|a| declared(a).is_some() || known(a)) {
+            return Err(Condition::Malformed);
         }
-        self.name(tag.name().as_ref())?;
-        for attribute in tag.attributes().with_checks(false).flatten() {
-            self.name(attribute.key.as_ref())?;
+        match end {
+            TagEnd::Open => self.open.push(Open { name, prefixes: before }),
+            TagEnd::Empty => self.prefixes.truncate(before),
         }
         Ok(())
     }
+}
 
-    fn leave(&mut self) {
-        if let Some(known) = self.open.pop() {
-            self.prefixes.truncate(known);
-        }
+/// What an attribute declares: a prefix, the default namespace (`Some(None)`), or nothing.
+fn declared(attribute: &str) -> Option<Option<&str>> {
+    match attribute.strip_prefix("xmlns") {
+        Some("") => Some(None),
+        Some(rest) => rest.strip_prefix(':').map(Some),
+        None => None,
     }
+}
 
-    fn name(&self, name: &str) -> Result<(), Condition> {
-        let valid = |part: &str| {
-            let starts = |c: char| c.is_alphabetic() || c == '_';
-            let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '\u{B7}');
-            part.starts_with(starts) && part.chars().all(goes_on)
-        };
-        let known = |prefix: &str| matches!(prefix, "xml" | "xmlns") || self.prefixes.iter().any(|p| p == prefix);
-        let fine = match name.split_once(':') {
-            None => valid(name),
-            Some((prefix, local)) => valid(prefix) && valid(local) && known(prefix),
-        };
-        if fine { Ok(()) } else { Err(Condition::Malformed) }
+/// Whether two attributes of an element are, or might be, the same. With two prefixes that depends on what the prefixes
+/// stand for (Namespaces in XML 1.0 section 6.3). Such pairs are refused without a look, since nobody writes them.
+fn same(one: &str, other: &str) -> bool {
+    match (one.split_once(':'), other.split_once(':')) {
+        (None, None) => one == other,
+        (Some(("xmlns", a)), Some(("xmlns", b))) => a == b,
+        (Some(("xmlns", _)), Some(_)) | (Some(_), Some(("xmlns", _))) => false,
+        (Some((_, a)), Some((_, b))) => a == b,
+        _ => false,
     }
+}
+
+/// Namespaces in XML 1.0 section 3 reserves two namespaces. References could spell them in many ways, and stand in no
+/// namespace of ours.
+fn may_be_declared(namespace: &str) -> bool {
+    !namespace.contains('&')
+        && !matches!(namespace, "http://www.w3.org/XML/1998/namespace" | "http://www.w3.org/2000/xmlns/")
 }
 
 #[cfg(test)]
