@@ -5,6 +5,12 @@
 //!
 //! All is kept by group, and one group has one room: ending a mapping removes everything of its group.
 
+#[cfg(test)]
+mod contract;
+pub mod embedded;
+pub mod memory;
+pub mod task;
+
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{
@@ -98,6 +104,30 @@ pub enum Change {
     },
     /// What an author is to be told, or has been told, of messages that did not cross.
     Notice(NoticeRow),
+}
+
+impl Change {
+    /// The group that it concerns; each concerns one.
+    #[must_use]
+    pub fn group(&self) -> GroupNumber {
+        match self {
+            Change::Mapping(mapping) => mapping.group,
+            Change::Outbox(row) => row.group,
+            Change::Posted(row) => row.group,
+            Change::Parked(row) => row.group,
+            Change::Notice(row) => row.group,
+            Change::MappingGone(group)
+            | Change::OutboxClear(group)
+            | Change::OutboxTrim { group, .. }
+            | Change::Seen { group, .. }
+            | Change::SeenTrim { group, .. }
+            | Change::PostedTrim { group, .. }
+            | Change::Occupant { group, .. }
+            | Change::ParkedGone { group, .. }
+            | Change::Entered { group, .. }
+            | Change::Fenced { group, .. } => *group,
+        }
+    }
 }
 
 /// Counts checkpoints of a group: which of the places that the archive may be read again from was the newest when something

@@ -1,0 +1,300 @@
+//! What every store must do, run against each of them.
+
+use bytes::Bytes;
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{GroupNumber, HistoryHash, ListVersion, N, OriginKey, Seq};
+use intergroup_schemas::link::Timestamp;
+
+use super::embedded::EmbeddedStore;
+use super::memory::MemoryStore;
+use super::*;
+use crate::ids::Account;
+
+const A: GroupNumber = GroupNumber(10_001);
+const B: GroupNumber = GroupNumber(10_002);
+/// The largest number that keeps its order in a store with signed integers.
+const MAX: u64 = i64::MAX.cast_unsigned();
+
+fn key(n: u64) -> OriginKey {
+    OriginKey { epoch: "k7".parse().unwrap(), n: N(n) }
+}
+
+fn place(id: &str) -> Place {
+    Place { id: id.into(), stamp: Timestamp(-5) }
+}
+
+fn mapping(group: GroupNumber) -> Mapping {
+    Mapping {
+        group,
+        name: "Apollo \"11\"".into(),
+        room: "apollo@conference.acme.test".into(),
+        archive: true,
+        ending: Some(Ending::Leave),
+        members: vec![("acme/main".parse().unwrap(), "Acme".parse().unwrap())],
+        list: ListVersion(3),
+        floor: Some(place("f")),
+        announced: ListVersion(2),
+        cursor: Some(place("c")),
+        newest: Some("n".into()),
+        checkpoints: vec![Checkpoint {
+            generation: Generation(5),
+            place: place("p"),
+            settled: Seq(6),
+            hash: HistoryHash([8; 16]),
+            made: Timestamp(9),
+        }],
+        generation: Generation(7),
+        life: Life(4),
+        epoch: "k7".parse().unwrap(),
+        last_n: N(40),
+        decided: N(39),
+        decided_at: vec![(Timestamp(1), N(30))],
+        incarnation: Some("i1".parse().unwrap()),
+        settled: Seq(6),
+        hash: HistoryHash([1; 16]),
+        places: vec![(Seq(5), HistoryHash([2; 16]))],
+        suspect: Some((Seq(7), 1)),
+        refused: vec![(Seq(4), key(3), Condition::Banned)],
+        fates_told: vec![("globex/main".parse().unwrap(), key(2))],
+    }
+}
+
+fn outbox(group: GroupNumber, n: u64) -> OutboxRow {
+    OutboxRow {
+        group,
+        n: N(n),
+        source: (!n.is_multiple_of(2)).then(|| format!("r:{n}").parse().unwrap()),
+        list: ListVersion(3),
+        user: "alice".parse().unwrap(),
+        nick: "Alice ☂".parse().unwrap(),
+        at: Timestamp(1_000),
+        late: n == 3,
+        payload: Bytes::from_static(b"<body>hi</body>"),
+    }
+}
+
+fn posted(group: GroupNumber, id: &str, generation: u64, seq: Option<u64>) -> PostedRow {
+    PostedRow {
+        group,
+        id: id.into(),
+        stanza_id: seq.map(|s| format!("s{s}").as_str().into()),
+        generation: Generation(generation),
+        at: Timestamp(generation.cast_signed() * 100),
+        seq: seq.map(Seq),
+        key: seq.map(|s| ("globex".parse().unwrap(), key(s))),
+    }
+}
+
+fn parked(group: GroupNumber, id: &str) -> ParkedRow {
+    ParkedRow {
+        group,
+        id: id.into(),
+        occupant: "o9".into(),
+        nick: "Bob".parse().unwrap(),
+        at: Timestamp(12),
+        list: ListVersion(1),
+        payload: Bytes::from_static(b"<body/>"),
+    }
+}
+
+fn notice(group: GroupNumber, count: u64) -> NoticeRow {
+    NoticeRow { group, author: "alice@acme.test".into(), condition: Condition::Encrypted, count, told: 1 }
+}
+
+fn puppet(life: u64) -> Mouth {
+    let account = Account { enterprise: "globex".parse().unwrap(), user: "bob@other.test".parse().unwrap() };
+    Mouth { who: Who::Puppet(account), life: Life(life) }
+}
+
+fn ear(life: u64) -> Mouth {
+    Mouth { who: Who::Ear, life: Life(life) }
+}
+
+/// One row of everything in a group.
+fn filled(group: GroupNumber) -> Vec<Change> {
+    let seen = |id: &str, generation| Change::Seen { group, id: id.into(), generation: Generation(generation) };
+    let mut batch = vec![
+        Change::Mapping(Box::new(Mapping { name: "old".into(), ..mapping(group) })),
+        Change::Mapping(Box::new(mapping(group))),
+        seen("a", 4),
+        seen("b", 5),
+        seen("c", MAX),
+        Change::Posted(posted(group, "m1", 4, Some(1))),
+        Change::Posted(posted(group, "m2", 5, None)),
+        Change::Posted(posted(group, "m2", 5, Some(2))),
+        Change::Posted(posted(group, "m3", 6, Some(3))),
+        Change::Posted(posted(group, "notice", 6, None)),
+        Change::Occupant { group, id: "o1".into(), owner: Owner::Person("alice@acme.test".into()) },
+        Change::Occupant { group, id: "o2".into(), owner: Owner::Ours(puppet(1).who) },
+        Change::Occupant { group, id: "o3".into(), owner: Owner::Ours(Who::Ear) },
+        Change::Parked(parked(group, "z first")),
+        Change::Parked(parked(group, "a second")),
+        Change::Parked(parked(group, "gone")),
+        Change::ParkedGone { group, id: "gone".into() },
+        Change::Entered { group, mouth: ear(3) },
+        Change::Entered { group, mouth: puppet(3) },
+        Change::Entered { group, mouth: ear(4) },
+        Change::Fenced { group, life: Life(4) },
+        Change::Entered { group, mouth: puppet(4) },
+        Change::Entered { group, mouth: puppet(4) },
+        Change::Notice(notice(group, 1)),
+        Change::Notice(notice(group, 2)),
+    ];
+    batch.extend((1..=5).map(|n| Change::Outbox(outbox(group, n))));
+    batch
+}
+
+fn keeps_everything(mut store: Box<dyn Store>, reopen: impl Fn(Box<dyn Store>) -> Box<dyn Store>) {
+    let empty = store.load().unwrap();
+    assert_eq!(empty, Snapshot { key: empty.key, ..Snapshot::default() });
+    store.commit(&filled(A)).unwrap();
+    store.commit(&filled(B)).unwrap();
+    let mut store = reopen(store);
+
+    let all = store.load().unwrap();
+    assert_eq!(all.key, empty.key, "the key is made once");
+    assert_eq!(all.mappings, [mapping(A), mapping(B)]);
+    let seen: Vec<_> = all.seen.iter().map(|(g, id, n)| (*g, id.as_str(), n.0)).collect();
+    assert_eq!(seen[..3], [(A, "a", 4), (A, "b", 5), (A, "c", MAX)]);
+    let ids: Vec<_> = all.posted.iter().filter(|p| p.group == A).map(|p| p.id.as_str()).collect();
+    assert_eq!(ids, ["m2", "m3", "notice"], "m1 is of a generation before the oldest checkpoint");
+    assert_eq!(all.posted[0], posted(A, "m2", 5, Some(2)));
+    assert_eq!(all.posted[2], posted(A, "notice", 6, None));
+    let owners: Vec<_> = all.occupants.iter().filter(|o| o.0 == B).map(|(_, _, owner)| owner.clone()).collect();
+    assert_eq!(owners, [Owner::Person("alice@acme.test".into()), Owner::Ours(puppet(1).who), Owner::Ours(Who::Ear)]);
+    assert_eq!(all.parked, [parked(A, "z first"), parked(A, "a second"), parked(B, "z first"), parked(B, "a second")]);
+    let mut entered = all.entered.clone();
+    entered.sort();
+    assert_eq!(entered, [(A, ear(4)), (A, puppet(4)), (B, ear(4)), (B, puppet(4))]);
+    assert_eq!(all.notices, [notice(A, 2), notice(B, 2)]);
+
+    let rows = |of: std::ops::RangeInclusive<u64>| of.map(|n| outbox(A, n)).collect::<Vec<_>>();
+    assert_eq!(store.outbox(A, N(1), 99).unwrap(), rows(1..=5));
+    assert_eq!(store.outbox(A, N(2), 2).unwrap(), rows(2..=3));
+    assert_eq!(store.outbox(A, N(6), 2).unwrap(), []);
+    assert_eq!(store.outbox(GroupNumber(9), N(1), 2).unwrap(), []);
+    let behind: Vec<_> = store.posted(A, Seq(1)).unwrap().into_iter().map(|p| p.id).collect();
+    assert_eq!(behind, ["m2".into(), "m3".into()], "of whatever generation, but with a known entry");
+    assert_eq!(store.posted(A, Seq(0)).unwrap().len(), 3);
+
+    trims(store.as_mut());
+}
+
+fn trims(store: &mut dyn Store) {
+    let untouched = |all: &Snapshot| {
+        let of_b = |n: usize, total: usize| assert_eq!(total, n, "rows of the other group");
+        of_b(3, all.seen.iter().filter(|r| r.0 == B).count());
+        of_b(3, all.posted.iter().filter(|r| r.group == B).count());
+        of_b(3, all.occupants.iter().filter(|r| r.0 == B).count());
+        of_b(2, all.parked.iter().filter(|r| r.group == B).count());
+        of_b(2, all.entered.iter().filter(|r| r.0 == B).count());
+        of_b(1, all.notices.iter().filter(|r| r.group == B).count());
+    };
+    store
+        .commit(&[
+            Change::OutboxTrim { group: A, upto: N(3) },
+            Change::SeenTrim { group: A, before: Generation(5) },
+            Change::PostedTrim { group: A, before: Timestamp(600) },
+        ])
+        .unwrap();
+    assert_eq!(store.outbox(A, N(0), 9).unwrap(), [outbox(A, 4), outbox(A, 5)]);
+    let all = store.load().unwrap();
+    assert_eq!(all.seen.iter().filter(|r| r.0 == A).count(), 2);
+    assert_eq!(store.posted(A, Seq(0)).unwrap(), [posted(A, "m3", 6, Some(3))]);
+    untouched(&all);
+
+    store.commit(&[Change::OutboxClear(A), Change::Outbox(outbox(A, 1))]).unwrap();
+    assert_eq!(store.outbox(A, N(0), 9).unwrap(), [outbox(A, 1)], "a new epoch begins anew");
+
+    store.commit(&[Change::MappingGone(A)]).unwrap();
+    let all = store.load().unwrap();
+    assert_eq!(all.mappings, [mapping(B)]);
+    assert_eq!(store.outbox(A, N(0), 9).unwrap(), []);
+    assert_eq!(store.posted(A, Seq(0)).unwrap(), []);
+    assert_eq!(store.outbox(B, N(0), 9).unwrap().len(), 5);
+    assert!(all.occupants.iter().all(|o| o.0 == B) && all.entered.iter().all(|e| e.0 == B));
+    untouched(&all);
+}
+
+#[test]
+fn memory() {
+    keeps_everything(Box::new(MemoryStore::new([7; 32])), |store| store);
+}
+
+#[test]
+fn embedded() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Box::new(EmbeddedStore::open(&dir.path().join("gateway.db")).unwrap());
+    keeps_everything(open(), |old| {
+        drop(old);
+        open()
+    });
+}
+
+#[test]
+fn what_was_not_synced_is_gone_after_a_crash() {
+    let mut store = MemoryStore::holding_back([7; 32]);
+    store.commit(&filled(A)).unwrap();
+    store.commit(&filled(B)).unwrap();
+    assert_eq!(store.load().unwrap().mappings, [], "nothing is on disk before it is synced");
+    assert!(store.sync());
+    store.crash();
+    assert_eq!(store.load().unwrap().mappings, [mapping(A)], "the first batch was synced, the second was not");
+    assert!(!store.sync());
+}
+
+/// What a crash leaves is the files as they were when the last commit returned. A copy taken then, while the store is
+/// still open and has not been able to tidy up, must open and hold that commit; a transaction that was under way, nothing.
+#[test]
+fn files_taken_while_open_hold_every_commit_and_nothing_of_what_was_under_way() {
+    let (dir, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut store = EmbeddedStore::open(&dir.path().join("gateway.db")).unwrap();
+    let key = store.load().unwrap().key;
+    store.commit(&filled(A)).unwrap();
+    let mut other = rusqlite::Connection::open(dir.path().join("gateway.db")).unwrap();
+    let under_way = other.transaction().unwrap();
+    under_way.execute("DELETE FROM mapping", []).unwrap();
+    for file in ["gateway.db", "gateway.db-wal"] {
+        std::fs::copy(dir.path().join(file), crashed.path().join(file)).unwrap();
+    }
+    let mut after = EmbeddedStore::open(&crashed.path().join("gateway.db")).unwrap();
+    let all = after.load().unwrap();
+    assert_eq!((all.key, all.mappings), (key, vec![mapping(A)]));
+    assert_eq!(after.outbox(A, N(1), 99).unwrap().len(), 5);
+}
+
+#[test]
+fn a_batch_that_fails_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gateway.db");
+    let mut store = EmbeddedStore::open(&path).unwrap();
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON notice BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        .unwrap();
+    assert!(store.commit(&filled(A)).unwrap_err().to_string().contains("disk full"));
+    let all = store.load().unwrap();
+    assert_eq!(all, Snapshot { key: all.key, ..Snapshot::default() });
+    assert_eq!(store.outbox(A, N(0), 9).unwrap(), []);
+}
+
+#[test]
+fn a_store_of_somebody_else_or_of_a_newer_version_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gateway.db");
+    drop(EmbeddedStore::open(&path).unwrap());
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+    let text = EmbeddedStore::open(&path).unwrap_err().to_string();
+    assert!(text.contains("format 99"), "{text}");
+    db.pragma_update(None, "application_id", 7).unwrap();
+    let text = EmbeddedStore::open(&path).unwrap_err().to_string();
+    assert!(text.contains("not a gateway's store"), "{text}");
+}
+
+#[test]
+fn two_stores_never_share_a_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = |name| EmbeddedStore::open(&dir.path().join(name)).unwrap().load().unwrap().key;
+    assert_ne!(key("a.db"), key("b.db"));
+}

@@ -1,0 +1,167 @@
+//! Rows as what they mean. A row that makes no sense is an error that names its column: the store was damaged.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{GroupNumber, ListVersion, N, Seq};
+use intergroup_schemas::link::Timestamp;
+use rusqlite::{Connection, Params, Row, params};
+
+use crate::ids::{Account, BareJid, Life, MessageId, Mouth, OccupantId, StanzaId, Who};
+use crate::store::{Generation, Mapping, NoticeRow, OutboxRow, Owner, ParkedRow, PostedRow, Snapshot, StoreError};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+fn damaged(what: impl std::fmt::Display) -> StoreError {
+    StoreError(format!("the store is damaged: {what}; restore it from a backup"))
+}
+
+/// `ear`, or `ENTERPRISE/USER` (neither part can hold a slash).
+pub(super) fn who_text(who: &Who) -> String {
+    match who {
+        Who::Ear => "ear".to_owned(),
+        Who::Puppet(account) => account.to_string(),
+    }
+}
+
+fn who(text: &str) -> Result<Who> {
+    if text == "ear" {
+        return Ok(Who::Ear);
+    }
+    let (enterprise, user) = text.split_once('/').ok_or_else(|| damaged(format!("occupant {text}")))?;
+    let enterprise = enterprise.parse().map_err(damaged)?;
+    Ok(Who::Puppet(Account { enterprise, user: user.parse().map_err(damaged)? }))
+}
+
+fn number(row: &Row<'_>, at: &str) -> Result<u64> {
+    Ok(row.get::<_, i64>(at)?.cast_unsigned())
+}
+
+fn group(row: &Row<'_>) -> Result<GroupNumber> {
+    Ok(GroupNumber(number(row, "grp")?))
+}
+
+fn text(row: &Row<'_>, at: &str) -> Result<Arc<str>> {
+    Ok(row.get(at)?)
+}
+
+fn parsed<T: FromStr>(row: &Row<'_>, at: &str) -> Result<T>
+where
+    T::Err: std::fmt::Display,
+{
+    row.get_ref(at)?.as_str().map_err(damaged)?.parse().map_err(|e| damaged(format!("{at}: {e}")))
+}
+
+fn parsed_if<T: FromStr>(row: &Row<'_>, at: &str) -> Result<Option<T>>
+where
+    T::Err: std::fmt::Display,
+{
+    if row.get_ref(at)? == rusqlite::types::ValueRef::Null { Ok(None) } else { parsed(row, at).map(Some) }
+}
+
+fn bytes(row: &Row<'_>, at: &str) -> Result<Bytes> {
+    Ok(Bytes::from(row.get::<_, Vec<u8>>(at)?))
+}
+
+fn rows<T>(db: &Connection, sql: &str, values: impl Params, read: impl Fn(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(values)?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(read(row)?);
+    }
+    Ok(all)
+}
+
+pub(super) fn snapshot(db: &Connection) -> Result<Snapshot> {
+    let mappings = rows(db, "SELECT body FROM mapping ORDER BY grp", [], |row| {
+        let body: String = row.get("body")?;
+        serde_json::from_str::<Mapping>(&body).map_err(|e| damaged(format!("mapping: {e}")))
+    })?;
+    let mut all = Snapshot {
+        key: db.query_row("SELECT message_key FROM meta", [], |row| row.get(0))?,
+        seen: rows(db, "SELECT * FROM seen ORDER BY grp, id", [], |row| {
+            Ok((group(row)?, StanzaId(text(row, "id")?), Generation(number(row, "generation")?)))
+        })?,
+        occupants: rows(db, "SELECT * FROM occupant ORDER BY grp, id", [], |row| {
+            let owner = match row.get::<_, Option<Arc<str>>>("person")? {
+                Some(jid) => Owner::Person(BareJid(jid)),
+                None => Owner::Ours(who(&text(row, "ours")?)?),
+            };
+            Ok((group(row)?, OccupantId(text(row, "id")?), owner))
+        })?,
+        parked: rows(db, "SELECT * FROM parked ORDER BY grp, place", [], |row| {
+            Ok(ParkedRow {
+                group: group(row)?,
+                id: StanzaId(text(row, "id")?),
+                occupant: OccupantId(text(row, "occupant")?),
+                nick: parsed(row, "nick")?,
+                at: Timestamp(row.get("at")?),
+                list: ListVersion(number(row, "list")?),
+                payload: bytes(row, "payload")?,
+            })
+        })?,
+        entered: rows(db, "SELECT * FROM entered ORDER BY grp, who, life", [], |row| {
+            Ok((group(row)?, Mouth { who: who(&text(row, "who")?)?, life: Life(number(row, "life")?) }))
+        })?,
+        notices: rows(db, "SELECT * FROM notice ORDER BY grp, author, condition", [], |row| {
+            let name: String = row.get("condition")?;
+            Ok(NoticeRow {
+                group: group(row)?,
+                author: BareJid(text(row, "author")?),
+                condition: Condition::from_wire(&name).ok_or_else(|| damaged(format!("condition {name}")))?,
+                count: number(row, "count")?,
+                told: number(row, "told")?,
+            })
+        })?,
+        ..Snapshot::default()
+    };
+    for mapping in &mappings {
+        let oldest = mapping.checkpoints.first().map_or(0, |c| c.generation.0);
+        let sql = "SELECT * FROM posted WHERE grp = ? AND generation >= ? ORDER BY id";
+        all.posted.extend(rows(db, sql, params![mapping.group.0.cast_signed(), oldest.cast_signed()], posted_row)?);
+    }
+    all.mappings = mappings;
+    Ok(all)
+}
+
+pub(super) fn outbox(db: &Connection, of: GroupNumber, from: N, max: usize) -> Result<Vec<OutboxRow>> {
+    let limit = i64::try_from(max).unwrap_or(i64::MAX);
+    let sql = "SELECT * FROM outbox WHERE grp = ? AND n >= ? ORDER BY n LIMIT ?";
+    rows(db, sql, params![of.0.cast_signed(), from.0.cast_signed(), limit], |row| {
+        Ok(OutboxRow {
+            group: of,
+            n: N(number(row, "n")?),
+            source: parsed_if(row, "source")?,
+            list: ListVersion(number(row, "list")?),
+            user: parsed(row, "user")?,
+            nick: parsed(row, "nick")?,
+            at: Timestamp(row.get("at")?),
+            late: row.get("late")?,
+            payload: bytes(row, "payload")?,
+        })
+    })
+}
+
+pub(super) fn posted(db: &Connection, of: GroupNumber, after: Seq) -> Result<Vec<PostedRow>> {
+    let sql = "SELECT * FROM posted WHERE grp = ? AND seq > ? ORDER BY id";
+    rows(db, sql, params![of.0.cast_signed(), after.0.cast_signed()], posted_row)
+}
+
+fn posted_row(row: &Row<'_>) -> Result<PostedRow> {
+    let key = match parsed_if(row, "enterprise")? {
+        Some(enterprise) => Some((enterprise, parsed(row, "key")?)),
+        None => None,
+    };
+    Ok(PostedRow {
+        group: group(row)?,
+        id: MessageId(text(row, "id")?),
+        stanza_id: row.get::<_, Option<Arc<str>>>("stanza_id")?.map(StanzaId),
+        generation: Generation(number(row, "generation")?),
+        at: Timestamp(row.get("at")?),
+        seq: row.get::<_, Option<i64>>("seq")?.map(|s| Seq(s.cast_unsigned())),
+        key,
+    })
+}

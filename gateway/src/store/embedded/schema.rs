@@ -1,0 +1,63 @@
+//! The tables, their version, and the settings that durability rests on. `FORMAT.md` describes them.
+
+use ring::rand::{SecureRandom, SystemRandom};
+use rusqlite::{Connection, params};
+
+use crate::store::StoreError;
+
+/// Marks the file as ours (`PRAGMA application_id`): "IGgw".
+const APPLICATION: i64 = 0x4947_6777;
+/// The version of the tables (`PRAGMA user_version`).
+const VERSION: i64 = 1;
+/// How long another process that reads the file (an administrator's look) may hold a commit up, in milliseconds.
+const BUSY_MS: i64 = 5000;
+
+const TABLES: &str = "
+CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), message_key BLOB NOT NULL) STRICT;
+CREATE TABLE mapping (grp INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE TABLE outbox (grp INTEGER NOT NULL, n INTEGER NOT NULL, source TEXT, list INTEGER NOT NULL, user TEXT NOT NULL,
+    nick TEXT NOT NULL, at INTEGER NOT NULL, late INTEGER NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (grp, n))
+    STRICT, WITHOUT ROWID;
+CREATE TABLE seen (grp INTEGER NOT NULL, id TEXT NOT NULL, generation INTEGER NOT NULL, PRIMARY KEY (grp, id))
+    STRICT, WITHOUT ROWID;
+CREATE INDEX seen_generation ON seen (grp, generation);
+CREATE TABLE posted (grp INTEGER NOT NULL, id TEXT NOT NULL, stanza_id TEXT, generation INTEGER NOT NULL,
+    at INTEGER NOT NULL, seq INTEGER, enterprise TEXT, key TEXT, PRIMARY KEY (grp, id)) STRICT, WITHOUT ROWID;
+CREATE INDEX posted_at ON posted (grp, at);
+CREATE INDEX posted_generation ON posted (grp, generation);
+CREATE TABLE occupant (grp INTEGER NOT NULL, id TEXT NOT NULL, person TEXT, ours TEXT, PRIMARY KEY (grp, id),
+    CHECK ((person IS NULL) <> (ours IS NULL))) STRICT, WITHOUT ROWID;
+CREATE TABLE parked (place INTEGER PRIMARY KEY, grp INTEGER NOT NULL, id TEXT NOT NULL, occupant TEXT NOT NULL,
+    nick TEXT NOT NULL, at INTEGER NOT NULL, list INTEGER NOT NULL, payload BLOB NOT NULL, UNIQUE (grp, id)) STRICT;
+CREATE TABLE entered (grp INTEGER NOT NULL, who TEXT NOT NULL, life INTEGER NOT NULL, PRIMARY KEY (grp, who, life))
+    STRICT, WITHOUT ROWID;
+CREATE TABLE notice (grp INTEGER NOT NULL, author TEXT NOT NULL, condition TEXT NOT NULL, count INTEGER NOT NULL,
+    told INTEGER NOT NULL, PRIMARY KEY (grp, author, condition)) STRICT, WITHOUT ROWID;
+";
+
+pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "busy_timeout", BUSY_MS)?;
+    db.set_prepared_statement_cache_capacity(64);
+    let pragma = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    match (pragma("application_id")?, pragma("user_version")?) {
+        (0, 0) => make(db),
+        (APPLICATION, VERSION) => Ok(()),
+        (APPLICATION, newer) if newer > VERSION => Err(StoreError(format!(
+            "the store has format {newer}, this program knows {VERSION}: install the version that wrote it, or a newer one"
+        ))),
+        _ => Err(StoreError("this file is not a gateway's store".into())),
+    }
+}
+
+fn make(db: &Connection) -> Result<(), StoreError> {
+    let mut key = [0_u8; 32];
+    SystemRandom::new().fill(&mut key).map_err(|_| StoreError("the system gives no random numbers".into()))?;
+    let tx = db.unchecked_transaction()?;
+    tx.execute_batch(TABLES)?;
+    tx.execute("INSERT INTO meta (id, message_key) VALUES (1, ?)", params![key])?;
+    tx.pragma_update(None, "application_id", APPLICATION)?;
+    tx.pragma_update(None, "user_version", VERSION)?;
+    Ok(tx.commit()?)
+}

@@ -1,0 +1,133 @@
+//! A store in memory: for tests and the simulator. It can hold back what was committed until it is synced, and lose it
+//! as a crash would; and it can be cloned, as careless administrators clone machines.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{GroupNumber, N, Seq};
+
+use super::{
+    Change, Generation, Mapping, NoticeRow, OutboxRow, Owner, ParkedRow, PostedRow, Snapshot, Store, StoreError,
+};
+use crate::ids::{BareJid, MessageId, Mouth, OccupantId, StanzaId};
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    key: [u8; 32],
+    disk: BTreeMap<GroupNumber, Tables>,
+    /// Batches that were written and not yet synced, oldest first; empty unless `hold` is set.
+    unsynced: VecDeque<Vec<Change>>,
+    hold: bool,
+}
+
+/// Everything of one group.
+#[derive(Debug, Clone, Default)]
+struct Tables {
+    mapping: Option<Mapping>,
+    outbox: BTreeMap<N, OutboxRow>,
+    seen: BTreeMap<StanzaId, Generation>,
+    posted: BTreeMap<MessageId, PostedRow>,
+    occupants: BTreeMap<OccupantId, Owner>,
+    parked: Vec<ParkedRow>,
+    entered: BTreeMap<Mouth, ()>,
+    notices: BTreeMap<(BareJid, Condition), NoticeRow>,
+}
+
+impl MemoryStore {
+    /// An empty store with the given key of message ids.
+    #[must_use]
+    pub fn new(key: [u8; 32]) -> Self {
+        Self { key, ..Self::default() }
+    }
+
+    /// A store whose commits are lost by [`MemoryStore::crash`] unless [`MemoryStore::sync`] came between.
+    #[must_use]
+    pub fn holding_back(key: [u8; 32]) -> Self {
+        Self { hold: true, ..Self::new(key) }
+    }
+
+    /// Writes the oldest unsynced batch; says whether there was one.
+    pub fn sync(&mut self) -> bool {
+        let Some(batch) = self.unsynced.pop_front() else { return false };
+        self.write(&batch);
+        true
+    }
+
+    /// Loses what was not synced.
+    pub fn crash(&mut self) {
+        self.unsynced.clear();
+    }
+
+    fn write(&mut self, batch: &[Change]) {
+        for change in batch {
+            if let Change::MappingGone(group) = change {
+                self.disk.remove(group);
+            } else {
+                self.disk.entry(change.group()).or_default().apply(change);
+            }
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        let mut all = Snapshot { key: self.key, ..Snapshot::default() };
+        for (group, t) in &self.disk {
+            let oldest = t.mapping.as_ref().and_then(|m| m.checkpoints.first()).map_or(Generation(0), |c| c.generation);
+            all.mappings.extend(t.mapping.clone());
+            all.seen.extend(t.seen.iter().map(|(id, g)| (*group, id.clone(), *g)));
+            all.posted.extend(t.posted.values().filter(|p| p.generation >= oldest).cloned());
+            all.occupants.extend(t.occupants.iter().map(|(id, owner)| (*group, id.clone(), owner.clone())));
+            all.parked.extend(t.parked.iter().cloned());
+            all.entered.extend(t.entered.keys().map(|mouth| (*group, mouth.clone())));
+            all.notices.extend(t.notices.values().cloned());
+        }
+        Ok(all)
+    }
+
+    fn commit(&mut self, batch: &[Change]) -> Result<(), StoreError> {
+        if self.hold {
+            self.unsynced.push_back(batch.to_vec());
+        } else {
+            self.write(batch);
+        }
+        Ok(())
+    }
+
+    fn outbox(&mut self, group: GroupNumber, from: N, max: usize) -> Result<Vec<OutboxRow>, StoreError> {
+        let tables = self.disk.get(&group).into_iter();
+        Ok(tables.flat_map(|t| t.outbox.range(from..).map(|(_, row)| row.clone())).take(max).collect())
+    }
+
+    fn posted(&mut self, group: GroupNumber, after: Seq) -> Result<Vec<PostedRow>, StoreError> {
+        let behind = |row: &&PostedRow| row.seq.is_some_and(|seq| seq > after);
+        let tables = self.disk.get(&group).into_iter();
+        Ok(tables.flat_map(|t| t.posted.values().filter(behind).cloned()).collect())
+    }
+}
+
+impl Tables {
+    fn apply(&mut self, change: &Change) {
+        match change.clone() {
+            Change::Mapping(mapping) => self.mapping = Some(*mapping),
+            Change::MappingGone(_) => *self = Self::default(),
+            Change::Outbox(row) => drop(self.outbox.insert(row.n, row)),
+            Change::OutboxTrim { upto, .. } => self.outbox.retain(|n, _| *n > upto),
+            Change::OutboxClear(_) => self.outbox.clear(),
+            Change::Seen { id, generation, .. } => drop(self.seen.insert(id, generation)),
+            Change::SeenTrim { before, .. } => self.seen.retain(|_, generation| *generation >= before),
+            Change::Posted(row) => drop(self.posted.insert(row.id.clone(), row)),
+            Change::PostedTrim { before, .. } => self.posted.retain(|_, row| row.at >= before),
+            Change::Occupant { id, owner, .. } => drop(self.occupants.insert(id, owner)),
+            Change::Parked(row) => match self.parked.iter_mut().find(|p| p.id == row.id) {
+                Some(known) => *known = row,
+                None => self.parked.push(row),
+            },
+            Change::ParkedGone { id, .. } => self.parked.retain(|row| row.id != id),
+            Change::Entered { mouth, .. } => drop(self.entered.insert(mouth, ())),
+            Change::Fenced { life, .. } => self.entered.retain(|mouth, ()| mouth.life >= life),
+            Change::Notice(row) => drop(self.notices.insert((row.author.clone(), row.condition), row)),
+        }
+    }
+}
