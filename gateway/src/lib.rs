@@ -2,5 +2,6 @@
 
 pub mod bridge;
 pub mod ids;
+pub mod payload;
 pub mod store;
 pub mod xmpp;

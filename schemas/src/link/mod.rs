@@ -13,6 +13,8 @@ mod scan;
 mod timestamp;
 mod write;
 
+pub use write::push_escaped;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 
 /// Appends text with the five characters escaped, and white space that attribute normalisation would change.
 /// Characters that XML forbids become U+FFFD.
-pub(super) fn push_escaped(out: &mut String, text: &str) {
+pub fn push_escaped(out: &mut String, text: &str) {
     let plain = |c: char| {
         !matches!(c, '&' | '<' | '>' | '"' | '\'') && !c.is_control() && !matches!(c, '\u{FFFE}' | '\u{FFFF}')
     };

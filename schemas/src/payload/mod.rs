@@ -43,10 +43,6 @@ pub enum Rule {
 pub enum Translation {
     /// The body crosses as a new message that begins with "edited: ".
     Edit,
-    /// A person in the room who is spoken of becomes a `<mention>` of the account. Other references are omitted.
-    Mention,
-    /// In a message without body: the room's subject, which is state. With a body: omitted.
-    Subject,
 }
 
 /// One row of the table.
