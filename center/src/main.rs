@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! `intergroup-center`: see `cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    intergroup_center::cli::run()
+}

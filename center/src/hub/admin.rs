@@ -6,7 +6,7 @@ use intergroup_schemas::link::Timestamp;
 
 use super::Hub;
 use super::action::{Action, AdminReply};
-use super::event::{AdminId, AdminRequest};
+use super::event::{AdminId, AdminRequest, Proof};
 use super::group::Group;
 use super::status::{EnterpriseStatus, GatewayStatus, GroupStatus, MemberStatus, Status};
 use crate::store::{Change, Enrolment, Enterprise, EnterpriseState, Gateway};
@@ -46,8 +46,8 @@ impl Hub {
             AdminRequest::DeleteGroup(number) => self.delete(number),
             AdminRequest::Status => AdminReply::Status(Box::new(self.status())),
             AdminRequest::CheckCode(secret) => self.check_code(&secret),
-            AdminRequest::Certify { gateway, certificate, expires, code } => {
-                self.certify(gateway, certificate, expires, code)
+            AdminRequest::Certify { gateway, certificate, expires, proof } => {
+                self.certify(gateway, certificate, expires, proof)
             }
             AdminRequest::CheckCertificate { gateway, certificate } => match self.refusal_of(&gateway, &certificate) {
                 Some(condition) => refused_for(condition),
@@ -181,16 +181,9 @@ impl Hub {
         }
     }
 
-    fn certify(
-        &mut self,
-        id: GatewayId,
-        certificate: [u8; 32],
-        expires: Timestamp,
-        code: Option<[u8; 32]>,
-    ) -> AdminReply {
-        let mut previous = None;
-        match code {
-            Some(code) => {
+    fn certify(&mut self, id: GatewayId, certificate: [u8; 32], expires: Timestamp, proof: Proof) -> AdminReply {
+        let previous = match proof {
+            Proof::Code(code) => {
                 let good = self.enrolments.get(&code).is_some_and(|e| e.gateway == id && e.expires >= self.now);
                 if !good {
                     return refused_for(Condition::BadCode);
@@ -200,10 +193,16 @@ impl Hub {
                 // Whoever still holds the certificate before this one is out.
                 let text = Condition::BadCertificate.admin_text().to_owned();
                 self.batch.close.push((id.clone(), Condition::BadCertificate, text));
+                None
             }
-            // A renewal: the present one stays good until the new one is used, in case the answer is lost.
-            None => previous = self.gateways.get(&id).map(|g| g.certificate),
-        }
+            // A renewal: the one shown stays good until the new one is used, in case the answer is lost.
+            Proof::Certificate(shown) => {
+                if let Some(condition) = self.refusal_of(&id, &shown) {
+                    return refused_for(condition);
+                }
+                Some(shown)
+            }
+        };
         let gateway = Gateway { id: id.clone(), certificate, previous, expires };
         self.batch.changes.push(Change::Gateway(gateway.clone()));
         self.gateways.insert(id.clone(), gateway);

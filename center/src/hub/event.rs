@@ -35,6 +35,15 @@ pub enum Event {
         /// The link.
         link: LinkId,
     },
+    /// A link broke the protocol, or asks for more than it reads: it is told why, and ended.
+    LinkBroken {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        condition: Condition,
+        /// The same in words.
+        text: String,
+    },
     /// A stanza came.
     Stanza {
         /// On which link.
@@ -137,8 +146,8 @@ pub enum AdminRequest {
         certificate: [u8; 32],
         /// When it ends.
         expires: Timestamp,
-        /// The code that was used; none for a renewal.
-        code: Option<[u8; 32]>,
+        /// By what right.
+        proof: Proof,
     },
     /// Whether a certificate is (still) good for its gateway.
     CheckCertificate {
@@ -147,4 +156,13 @@ pub enum AdminRequest {
         /// SHA-256 of it.
         certificate: [u8; 32],
     },
+}
+
+/// By what right a gateway gets a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// An enrolment code (SHA-256 of its secret), which is used up with it.
+    Code([u8; 32]),
+    /// The certificate that it showed (SHA-256), which stays good until the new one is first used.
+    Certificate([u8; 32]),
 }

@@ -26,7 +26,7 @@ use intergroup_schemas::link::{Timestamp, ToGateway, encode};
 use ring::digest;
 
 pub use action::{Action, AdminReply};
-pub use event::{AdminId, AdminRequest, Event, LinkId, Ticket};
+pub use event::{AdminId, AdminRequest, Event, LinkId, Proof, Ticket};
 
 use crate::store::{Enrolment, Enterprise, EnterpriseState, Gateway, Snapshot};
 use batch::Batch;
@@ -143,6 +143,10 @@ impl Hub {
         match event {
             Event::LinkOpened { link, gateway, certificate } => self.link_opened(link, gateway, certificate),
             Event::LinkClosed { link } => self.link_closed(link),
+            Event::LinkBroken { link, condition, text } => {
+                self.count_refusal(condition);
+                self.close(link, condition, text);
+            }
             Event::Stanza { link, stanza } => self.stanza(link, stanza),
             Event::BadRelay { link, group, epoch, n, condition } => self.bad_relay(link, group, epoch, n, condition),
             Event::Committed(ticket) => self.committed(ticket),
@@ -194,7 +198,7 @@ impl Hub {
 
     fn close(&mut self, link: LinkId, condition: Condition, text: impl Into<String>) {
         if let Some(gone) = self.links.remove(&link) {
-            self.counters.closed += 1;
+            *self.counters.closed.entry(condition.as_str().to_owned()).or_default() += 1;
             if self.online.get(&gone.gateway) == Some(&link) {
                 self.online.remove(&gone.gateway);
             }

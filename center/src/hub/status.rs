@@ -27,8 +27,8 @@ pub struct Counters {
     pub out_of_turn: u64,
     /// n given twice for different messages.
     pub forks: u64,
-    /// Links ended by the hub.
-    pub closed: u64,
+    /// Links ended by the center, by condition.
+    pub closed: BTreeMap<String, u64>,
     /// Pages read from the store for those who are behind.
     pub pages: u64,
     /// Entries dropped by retention.

@@ -32,6 +32,20 @@ impl EmbeddedStore {
         schema::prepare(&db).map_err(|e| StoreError(format!("{}: {e}", path.display())))?;
         Ok(Self { db, commits: 0 })
     }
+
+    /// Opens a file that [`EmbeddedStore::open`] has prepared, for reading beside the one that writes.
+    pub fn open_reader(path: &Path) -> Result<Self, StoreError> {
+        let store = Self::open(path)?;
+        store.db.pragma_update(None, "query_only", true)?;
+        Ok(store)
+    }
+
+    /// After a failure: moves all that the write-ahead log holds into the file and begins a new log, so that nothing rests
+    /// on pages whose sync may have failed. Errors: the disk still does not take it.
+    pub fn recover(&mut self) -> Result<(), StoreError> {
+        let busy: i64 = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy == 0 { Ok(()) } else { Err(StoreError("the store is in use by another program".into())) }
+    }
 }
 
 impl Store for EmbeddedStore {

@@ -1,0 +1,238 @@
+//! The command line.
+//!
+//! In: arguments. Out: what a person reads, or (`--json`) what a program reads, on standard output; everything else, and
+//! all logs, on standard error. Never here: what the commands do.
+
+mod show;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use intergroup_schemas::ids::{DisplayName, EnterpriseId, GatewayId, GatewayName, GroupNumber};
+use tracing_subscriber::EnvFilter;
+
+use crate::admin::{self, Ask};
+use crate::app;
+use crate::config::{Config, DEFAULT_LISTEN, Dir, Retention};
+
+#[derive(Debug, Parser)]
+#[command(name = "intergroup-center", version, about = "The hub of Intergroup: enterprises, groups, logs and fan-out")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Where {
+    /// The center's directory
+    #[arg(long, env = "INTERGROUP_CENTER_DIR", value_name = "DIR")]
+    dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    #[command(flatten)]
+    at: Where,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a center: its certificate authority, its configuration and its store
+    Init {
+        #[command(flatten)]
+        common: Common,
+        /// What people call it
+        #[arg(long)]
+        name: String,
+        /// HOST:PORT to listen on; may be given several times
+        #[arg(long, value_name = "ADDR", default_value = DEFAULT_LISTEN)]
+        listen: Vec<String>,
+        /// HOST:PORT that gateways dial, where it differs from --listen; may be given several times
+        #[arg(long, value_name = "ADDR")]
+        address: Vec<String>,
+    },
+    /// Run the center
+    Serve {
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Enterprises and their enrolment codes
+    #[command(subcommand)]
+    Enterprise(Enterprise),
+    /// Groups
+    #[command(subcommand)]
+    Group(Group),
+    /// Every figure of the running center
+    Status {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Code {
+    /// The enterprise's id: 1 to 32 of a-z, 0-9 and -
+    id: EnterpriseId,
+    /// The gateway that the code makes
+    #[arg(long, default_value = "main")]
+    gateway: GatewayName,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct One {
+    /// The enterprise's id
+    id: EnterpriseId,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum Enterprise {
+    /// Make an enterprise and print the enrolment code of its gateway
+    Add {
+        #[command(flatten)]
+        code: Code,
+        /// What people call it; its id by default
+        #[arg(long)]
+        display: Option<DisplayName>,
+    },
+    /// Print another enrolment code: for another gateway, or for one that lost its certificate
+    Code(Code),
+    /// All enterprises
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// One enterprise
+    Show(One),
+    /// End its links and let it connect no more until it is resumed; nothing is lost meanwhile
+    Suspend(One),
+    /// Let it connect again
+    Resume(One),
+    /// End all its memberships and let it connect never again
+    Remove(One),
+}
+
+#[derive(Debug, Args)]
+struct Number {
+    /// The group's number
+    number: GroupNumber,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum Group {
+    /// All groups
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// One group
+    Show(Number),
+    /// End a group for all its members
+    Delete(Number),
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn run() -> ExitCode {
+    match perform(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(command: Command) -> Result<()> {
+    let (common, ask) = match command {
+        Command::Init { common, name, listen, address } => {
+            let dir = Dir(common.at.dir);
+            let config = Config { name, listen, addresses: address, retention: Retention::default() };
+            app::init(&dir, &config)?;
+            show::made(&dir, &config, common.json);
+            return Ok(());
+        }
+        Command::Serve { at } => {
+            log();
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let served = runtime.block_on(app::serve(&Dir(at.dir)));
+            // Whoever still speaks is not waited for: everything that was accepted is on disk.
+            runtime.shutdown_background();
+            return served;
+        }
+        Command::Enterprise(enterprise) => match enterprise {
+            Enterprise::Add { code, display } => code.ask(display, false),
+            Enterprise::Code(code) => code.ask(None, true),
+            Enterprise::List { common } => (common, Ask::Enterprises),
+            Enterprise::Show(one) => (one.common, Ask::Enterprise(one.id)),
+            Enterprise::Suspend(one) => (one.common, Ask::Suspend(one.id)),
+            Enterprise::Resume(one) => (one.common, Ask::Resume(one.id)),
+            Enterprise::Remove(one) => (one.common, Ask::Remove(one.id)),
+        },
+        Command::Group(group) => match group {
+            Group::List { common } => (common, Ask::Groups),
+            Group::Show(one) => (one.common, Ask::Group(one.number)),
+            Group::Delete(one) => (one.common, Ask::DeleteGroup(one.number)),
+        },
+        Command::Status { common } => (common, Ask::Status),
+    };
+    let one = matches!(ask, Ask::Enterprise(_) | Ask::Group(_));
+    let answer = admin::ask(&Dir(common.at.dir), &ask)?;
+    show::answer(answer, common.json, one)
+}
+
+impl Code {
+    fn ask(self, display: Option<DisplayName>, again: bool) -> (Common, Ask) {
+        let gateway = GatewayId { enterprise: self.id, gateway: self.gateway };
+        (self.common, Ask::Code { gateway, display, again })
+    }
+}
+
+/// Logs to standard error; `RUST_LOG` chooses what.
+fn log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_make_sense() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_readme_are_understood() {
+        for line in [
+            "init --dir /d --name Hub --listen 192.0.2.10:7100 --listen 198.51.100.7:7100",
+            "serve --dir /d",
+            "enterprise add acme --display Acme --dir /d",
+            "enterprise add acme --display Acme --gateway main --dir /d --json",
+            "enterprise list --dir /d",
+            "group delete 10001 --dir /d",
+            "status --dir /d --json",
+        ] {
+            let words = std::iter::once("intergroup-center").chain(line.split(' '));
+            Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+    }
+}

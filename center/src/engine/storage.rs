@@ -1,0 +1,138 @@
+//! The two threads of the store: one commits, one reads with its own connection, so that nobody who is behind delays a
+//! commit, and no commit a reader.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, Seq};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::hub::{LinkId, Ticket};
+use crate::store::embedded::EmbeddedStore;
+use crate::store::{Change, Record, Snapshot, Store, StoreError};
+
+/// What the store has done. Its number is bounded by what the hub has asked for.
+#[derive(Debug)]
+pub(super) enum Done {
+    Opened(Box<Snapshot>),
+    Committed { ticket: Ticket, took: Duration },
+    Log { life: u64, link: LinkId, group: GroupNumber, after: Seq, records: Vec<Record> },
+    Hashes { life: u64, link: LinkId, hashes: Vec<Option<HistoryHash>> },
+    Sources { life: u64, group: GroupNumber, gateway: GatewayId, sources: Vec<u64> },
+    Failed(StoreError),
+}
+
+#[derive(Debug)]
+enum Write {
+    Reopen,
+    Commit { ticket: Ticket, changes: Vec<Change> },
+}
+
+/// What can be read. `life` comes back with the answer: one for a hub that is gone is not for the next.
+#[derive(Debug)]
+pub(super) enum Read {
+    Log { life: u64, link: LinkId, group: GroupNumber, after: Seq, entries: usize, bytes: usize },
+    Hashes { life: u64, link: LinkId, places: Vec<(GroupNumber, Seq)> },
+    Sources { life: u64, group: GroupNumber, gateway: GatewayId },
+}
+
+/// The way to both threads; they end when it is dropped.
+#[derive(Debug)]
+pub(super) struct Storage {
+    writes: mpsc::Sender<Write>,
+    reads: mpsc::Sender<Read>,
+}
+
+impl Storage {
+    /// Starts both threads on a store that has been opened.
+    pub(super) fn start(path: PathBuf, store: EmbeddedStore) -> std::io::Result<(Self, UnboundedReceiver<Done>)> {
+        let (done, results) = unbounded_channel();
+        let (writes, jobs) = mpsc::channel();
+        let (to, at) = (done.clone(), path.clone());
+        thread::Builder::new().name("store-commit".into()).spawn(move || commit_all(&at, store, &jobs, &to))?;
+        let (reads, jobs) = mpsc::channel();
+        thread::Builder::new().name("store-read".into()).spawn(move || read_all(&path, &jobs, &done))?;
+        Ok((Self { writes, reads }, results))
+    }
+
+    /// Commits; answered by `Committed` or `Failed`.
+    pub(super) fn commit(&self, ticket: Ticket, changes: Vec<Change>) {
+        // The thread ends only after this sender.
+        let _ = self.writes.send(Write::Commit { ticket, changes });
+    }
+
+    /// Opens the store anew after a failure; answered by `Opened` or `Failed`.
+    pub(super) fn reopen(&self) {
+        let _ = self.writes.send(Write::Reopen);
+    }
+
+    pub(super) fn read(&self, what: Read) {
+        let _ = self.reads.send(what);
+    }
+}
+
+fn commit_all(path: &Path, store: EmbeddedStore, jobs: &mpsc::Receiver<Write>, done: &UnboundedSender<Done>) {
+    let mut store = Some(store);
+    while let Ok(job) = jobs.recv() {
+        let result = match (job, &mut store) {
+            (Write::Commit { ticket, changes }, Some(store)) => {
+                let begun = Instant::now();
+                store.commit(&changes).map(|()| Done::Committed { ticket, took: begun.elapsed() })
+            }
+            (Write::Commit { .. }, None) => Err(StoreError("the store is closed".into())),
+            (Write::Reopen, _) => {
+                drop(store.take());
+                EmbeddedStore::open(path).and_then(|mut opened| {
+                    opened.recover()?;
+                    let snapshot = opened.load()?;
+                    store = Some(opened);
+                    Ok(Done::Opened(Box::new(snapshot)))
+                })
+            }
+        };
+        let result = result.unwrap_or_else(|e| {
+            // What a failed sync has left in the connection is not trusted again.
+            store = None;
+            Done::Failed(e)
+        });
+        if done.send(result).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_all(path: &Path, jobs: &mpsc::Receiver<Read>, done: &UnboundedSender<Done>) {
+    let mut store = None;
+    while let Ok(job) = jobs.recv() {
+        let result = read_one(path, &mut store, job).unwrap_or_else(|e| {
+            store = None;
+            Done::Failed(e)
+        });
+        if done.send(result).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_one(path: &Path, store: &mut Option<EmbeddedStore>, job: Read) -> Result<Done, StoreError> {
+    let store = match store {
+        Some(store) => store,
+        None => store.insert(EmbeddedStore::open_reader(path)?),
+    };
+    Ok(match job {
+        Read::Log { life, link, group, after, entries, bytes } => {
+            let records = store.read_log(group, after, entries, bytes)?;
+            Done::Log { life, link, group, after, records }
+        }
+        Read::Hashes { life, link, places } => {
+            let hashes = places.into_iter().map(|(group, seq)| store.hash_at(group, seq)).collect::<Result<_, _>>()?;
+            Done::Hashes { life, link, hashes }
+        }
+        Read::Sources { life, group, gateway } => {
+            let sources = store.sources(group, &gateway)?;
+            Done::Sources { life, group, gateway, sources }
+        }
+    })
+}
