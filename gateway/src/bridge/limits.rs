@@ -1,0 +1,72 @@
+//! Every bound of the bridge, in one place. Times are milliseconds.
+
+/// Most messages said in a room and not yet reflected. The server buffers them: some take everything off the wire and slow
+/// down with what they hold.
+pub(super) const UNREFLECTED: usize = 64;
+/// A message without reflection after this long is in doubt: the room is fenced and its archive looked up.
+pub(super) const REFLECTED_WITHIN: i64 = 30_000;
+/// Who has not come in after this long is taken for kept out.
+pub(super) const ENTERED_WITHIN: i64 = 20_000;
+/// How often a message that a room refused is tried before that is its outcome.
+pub(super) const TRIES: u32 = 3;
+
+/// The archive is read again this often, though live copies seem complete,
+pub(super) const READ_AGAIN_EVERY: i64 = 60_000;
+/// or when so many live messages were dealt with, since each is remembered until then;
+pub(super) const READ_AGAIN_AFTER: u64 = 10_000;
+/// or this often while the live stream is shared with another connection.
+pub(super) const POLL_EVERY: i64 = 1_000;
+/// Results asked for in one page; a server may give fewer.
+pub(super) const PAGE: u32 = 500;
+/// A read begins so much before the stamp of its place: some servers' stamps are whole seconds.
+pub(super) const OVERLAP: i64 = 2_000;
+/// Live messages held while the archive is being read; more are left to the next read.
+pub(super) const HELD: usize = 20_000;
+/// A checkpoint is made at most this often.
+pub(super) const CHECKPOINT_EVERY: i64 = 20_000;
+/// What was in a server's archive for so long is durable there, whatever the archive is made of.
+pub(super) const DURABLE_AFTER: i64 = 60_000;
+/// Most checkpoints of a room.
+pub(super) const CHECKPOINTS: usize = 16;
+
+/// Undecided messages of a room; when there are more, its archive is where the rest waits.
+pub(super) const OUTBOX_ROWS: u64 = 20_000;
+/// Outbox rows read from the store at once.
+pub(super) const LOAD_ROWS: usize = 512;
+/// Decided messages are kept so long, to feed back what a center lost.
+pub(super) const KEEP_DECIDED: i64 = 6 * 3_600_000;
+/// How finely that is measured.
+pub(super) const KEEP_STEP: i64 = 600_000;
+/// How long it is known which message of ours is which in the room.
+pub(super) const KEEP_POSTED: i64 = 30 * 24 * 3_600_000;
+
+/// Most puppets in one room; the one that was silent longest makes way.
+pub(super) const PUPPETS: usize = 100;
+/// A puppet that was silent for so long leaves.
+pub(super) const PUPPET_IDLE: i64 = 30 * 60_000;
+/// How long a kick keeps a person quiet.
+pub(super) const MUTED_FOR: i64 = 10 * 60_000;
+/// How long a person counts as banned before it is tried again.
+pub(super) const BANNED_FOR: i64 = 5 * 60_000;
+/// How long the ear speaks for a person who could not come in.
+pub(super) const EAR_SPEAKS_FOR: i64 = 5 * 60_000;
+
+/// What went wrong for a moment is tried again after this long,
+pub(super) const RETRY: i64 = 2_000;
+/// and what an administrator must look at after this long.
+pub(super) const PARKED_RETRY: i64 = 30_000;
+/// An author is told of further messages of one kind this often.
+pub(super) const NOTICE_EVERY: i64 = 60_000;
+
+/// Refusals by our rooms that are named again on a new link.
+pub(super) const REFUSED_KEPT: usize = intergroup_schemas::limits::REFUSED_PER_STANZA;
+/// Members of whom it is kept up to where their refusals were told.
+pub(super) const FATES_KEPT: usize = 256;
+/// Credit is given back in portions of so many stanzas,
+pub(super) const CREDIT_STANZAS: u32 = intergroup_schemas::limits::LINK_CREDIT / 8;
+/// or of so many bytes.
+pub(super) const CREDIT_BYTES: usize = intergroup_schemas::limits::LINK_CREDIT_BYTES / 8;
+/// After the server ended the stream for something that we said, so many messages are said one at a time.
+pub(super) const CAUTIOUS_FOR: u32 = 200;
+/// So many deaths of the stream convict the message that was under way.
+pub(super) const DEATHS: u32 = 2;

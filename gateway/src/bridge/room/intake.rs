@@ -1,0 +1,249 @@
+//! What of a room's messages crosses. Each is dealt with once: relayed, refused, parked, or of no concern.
+
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{DisplayName, SourceId};
+use intergroup_schemas::limits as shared;
+use ring::digest;
+
+use super::people::Speaker;
+use super::{Account, Room};
+use crate::bridge::action::Level;
+use crate::bridge::context::Context;
+use crate::bridge::event::{Content, RoomMessage};
+use crate::bridge::limits::{HELD, OUTBOX_ROWS};
+use crate::ids::{BareJid, OccupantId, RoomJid, StanzaId, Who};
+use crate::payload;
+use crate::store::{Change, Owner, ParkedRow};
+
+/// Who said an archived message, by what the entry itself carries.
+enum Author {
+    Room,
+    Ours(Who),
+    Person(BareJid),
+    Unknown(Option<OccupantId>),
+}
+
+impl Room {
+    /// A message as the ear hears it. It makes things fast; the archive makes them true.
+    pub(super) fn live(&mut self, cx: &mut Context, message: RoomMessage) {
+        if self.door.is_catching_up() || self.archive.is_holding() {
+            if self.archive.held.len() < HELD {
+                self.archive.held.push(message);
+            } else {
+                self.leave_to_archive(cx);
+            }
+            return;
+        }
+        if !self.door.is_ready() {
+            return;
+        }
+        let Some(nick) = &message.nick else { return };
+        match self.people.speaker(nick) {
+            Speaker::Ours(who) => self.is_ours(cx, &who, &message, true),
+            Speaker::Person(author) => self.live_person(cx, message, author),
+            Speaker::Unknown => {
+                cx.count("live-unknown-speakers");
+                self.leave_to_archive(cx);
+            }
+        }
+    }
+
+    fn live_person(&mut self, cx: &mut Context, message: RoomMessage, author: BareJid) {
+        match &message.stanza_id {
+            None if self.mapping.archive => {
+                // The room did not archive it: it has no identity, so it crosses at most once.
+                if matches!(message.content, Content::Speech(_)) {
+                    cx.count("unarchived");
+                }
+                self.person(cx, message, author, None, false);
+            }
+            None => self.person(cx, message, author, None, false),
+            Some(id) => {
+                let id = id.clone();
+                if self.mapping.floor.is_none() || self.archive.seen.contains_key(&id) {
+                    return;
+                }
+                // Shared with another connection, the live stream has holes; its order proves nothing.
+                let full = self.undecided() >= OUTBOX_ROWS;
+                if full || self.archive.behind || cx.server != Some(true) {
+                    return self.leave_to_archive(cx);
+                }
+                self.saw(cx, &id);
+                self.mapping.newest = Some(id.clone());
+                self.archive.since_read += 1;
+                self.dirty(cx);
+                self.person(cx, message, author, Some(id), false);
+            }
+        }
+    }
+
+    /// A result of a gap-free read behind the floor. Says whether we said it.
+    pub(super) fn archived(&mut self, cx: &mut Context, message: RoomMessage, late: bool) -> bool {
+        let Some(id) = message.stanza_id.clone() else { return false };
+        let author = self.author(&message);
+        if let Author::Ours(who) = &author {
+            self.is_ours(cx, who, &message, false);
+            return true;
+        }
+        if self.archive.seen.contains_key(&id) {
+            return false;
+        }
+        self.saw(cx, &id);
+        if late {
+            cx.count("late-finds");
+        }
+        match author {
+            Author::Room | Author::Ours(_) => {}
+            Author::Person(author) => self.person(cx, message, author, Some(id), late),
+            Author::Unknown(occupant) => self.unknown(cx, message, occupant, id),
+        }
+        false
+    }
+
+    fn author(&self, message: &RoomMessage) -> Author {
+        if let Some(who) = &message.ours {
+            return Author::Ours(who.clone());
+        }
+        if let Some(real) = &message.real {
+            return Author::Person(real.clone());
+        }
+        match (&message.nick, &message.occupant_id) {
+            (None, _) => Author::Room,
+            (Some(_), Some(id)) => match self.people.owner(id) {
+                Some(Owner::Ours(who)) => Author::Ours(who.clone()),
+                Some(Owner::Person(jid)) => Author::Person(jid.clone()),
+                None => Author::Unknown(Some(id.clone())),
+            },
+            (Some(_), None) => Author::Unknown(None),
+        }
+    }
+
+    pub(super) fn saw(&mut self, cx: &mut Context, id: &StanzaId) {
+        let generation = self.mapping.generation;
+        if self.archive.seen.insert(id.clone(), generation).is_none() {
+            cx.change(Change::Seen { group: self.group(), id: id.clone(), generation });
+        }
+    }
+
+    fn person(&mut self, cx: &mut Context, message: RoomMessage, author: BareJid, id: Option<StanzaId>, late: bool) {
+        let payload = match message.content {
+            Content::Speech(payload) => payload,
+            Content::Refused(condition) => return self.refuse(cx, &author, condition),
+            Content::Nothing | Content::Subject(_) => return,
+        };
+        if self.mapping.ending.is_some() {
+            return;
+        }
+        let Some(user) = cx.config.user(&author) else {
+            return self.refuse(cx, &author, Condition::ForeignAuthor);
+        };
+        let nick = message.nick.as_ref().and_then(|n| display_name(n.as_str()));
+        let nick = nick.or_else(|| user.as_str().parse().ok()).unwrap_or_else(someone);
+        let source = id.map(|id| source(&self.mapping.room, &id));
+        let payload = payload::mark_mentions(&payload, &self.puppets.names());
+        if payload.len() > shared::PAYLOAD_BYTES {
+            return self.refuse(cx, &author, Condition::TooLarge);
+        }
+        let at = message.stamp.unwrap_or(cx.now);
+        let list = self.mapping.announced;
+        self.relay(cx, super::outbox::Said { source, list, user, nick, at, late, payload });
+    }
+
+    /// The author of an archived message is somebody of whom nothing is known (yet).
+    fn unknown(&mut self, cx: &mut Context, message: RoomMessage, occupant: Option<OccupantId>, id: StanzaId) {
+        let Content::Speech(payload) = message.content else { return };
+        if self.mapping.ending.is_some() {
+            return;
+        }
+        let nick = message.nick.as_ref().and_then(|n| display_name(n.as_str())).unwrap_or_else(someone);
+        let at = message.stamp.unwrap_or(cx.now);
+        let Some(occupant) = occupant else {
+            cx.count(Condition::UnknownAuthor.as_str());
+            return self.report(cx, Level::Warning, format!("from {nick}: {}", Condition::UnknownAuthor.admin_text()));
+        };
+        cx.count("parked");
+        self.report(cx, Level::Warning, format!("a message of {nick} waits until it is known who that is"));
+        let (group, list) = (self.group(), self.mapping.announced);
+        let row = ParkedRow { group, id, occupant: occupant.clone(), nick, at, list, payload };
+        cx.change(Change::Parked(row.clone()));
+        self.archive.waiting.entry(occupant).or_default().push(row);
+    }
+
+    /// It is known now whose an occupant-id is.
+    pub(super) fn release_parked(&mut self, cx: &mut Context, occupant: &OccupantId, owner: &Owner) {
+        for row in self.archive.waiting.remove(occupant).unwrap_or_default() {
+            cx.change(Change::ParkedGone { group: self.group(), id: row.id.clone() });
+            let Owner::Person(author) = owner else { continue };
+            if self.mapping.ending.is_some() {
+                continue;
+            }
+            let Some(user) = cx.config.user(author) else {
+                self.refuse(cx, author, Condition::ForeignAuthor);
+                continue;
+            };
+            let source = Some(source(&self.mapping.room, &row.id));
+            let ParkedRow { list, nick, at, payload, .. } = row;
+            self.relay(cx, super::outbox::Said { source, list, user, nick, at, late: true, payload });
+        }
+    }
+
+    /// Our own words came back, live or out of the archive.
+    fn is_ours(&mut self, cx: &mut Context, who: &Who, message: &RoomMessage, live: bool) {
+        if let Some(id) = &message.stanza_id {
+            if live && self.mapping.floor.is_some() && !self.archive.seen.contains_key(id) {
+                self.archive.since_read += 1;
+            }
+            if self.mapping.floor.is_some() || !live {
+                self.saw(cx, id);
+            }
+        }
+        let Some(id) = &message.id else { return };
+        if *who == Who::Ear {
+            self.heard_announcement(cx, id);
+            if let (true, Some(stanza_id)) = (live, &message.stanza_id) {
+                self.floor_reflected(cx, id, stanza_id);
+            }
+        }
+        self.reflected(cx, id, message.stanza_id.as_ref());
+    }
+
+    /// From here on the room's people know of a newer list.
+    fn heard_announcement(&mut self, cx: &mut Context, id: &crate::ids::MessageId) {
+        let (from, to) = (self.mapping.announced.0 + 1, self.mapping.list.0);
+        let heard = (from..=to).rev().map(intergroup_schemas::ids::ListVersion);
+        if let Some(list) = heard.into_iter().find(|list| cx.ids.announcement(self.group(), *list) == *id) {
+            self.mapping.announced = list;
+            self.dirty(cx);
+        }
+    }
+
+    /// Names of remote people here, as their accounts.
+    pub(super) fn account_nick(&self, cx: &Context, account: &Account) -> Option<crate::ids::Nick> {
+        if cx.enterprise() == Some(&account.enterprise) {
+            return self.people.nick_of(&cx.config.account(&account.user)).cloned();
+        }
+        self.puppets.nick_of(account)
+    }
+}
+
+fn display_name(nick: &str) -> Option<DisplayName> {
+    let clean: String = nick.chars().filter(|c| !c.is_control()).collect();
+    clean[..clean.floor_char_boundary(shared::DISPLAY_NAME_BYTES)].parse().ok()
+}
+
+fn someone() -> DisplayName {
+    "someone".parse().expect("a word is a display name")
+}
+
+/// Where a message stands, for the center's eyes: unique in this gateway, and nothing that tells the room's name.
+pub(super) fn source(room: &RoomJid, id: &StanzaId) -> SourceId {
+    let hash = digest::digest(&digest::SHA256, room.as_str().as_bytes());
+    let room: String = hash.as_ref()[..6].iter().map(|b| format!("{b:02x}")).collect();
+    let plain = format!("{room}:{id}");
+    plain.parse().unwrap_or_else(|_| {
+        // An id that is too long, or holds what must not cross, is told apart by its hash.
+        let hash = digest::digest(&digest::SHA256, id.as_str().as_bytes());
+        let id: String = hash.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+        format!("{room}:#{id}").parse().expect("hexadecimal digits are a source id")
+    })
+}

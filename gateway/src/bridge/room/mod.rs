@@ -1,0 +1,356 @@
+//! One mapped room: all that happens between a room and its group.
+//!
+//! In: what the room's server, the link and the store tell of this room. Out: actions and changes, through the context.
+//! Never here: other rooms. A room that is in trouble is begun again from what is on disk, and nobody else notices.
+//!
+//! The files, in the order in which a message meets them: `door` (our occupants enter), `reader` (the archive is read),
+//! `intake` (what of it crosses), `outbox` (to the center), `stream` (from the center), `post` (into the room), `puppets`,
+//! `notices` (authors are told), `ending`.
+
+mod door;
+mod ending;
+mod intake;
+mod notices;
+mod outbox;
+mod people;
+mod post;
+mod puppets;
+mod reader;
+mod stream;
+
+use std::collections::BTreeSet;
+
+use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, N, Seq};
+use intergroup_schemas::limits as shared;
+use intergroup_schemas::link::{HelloGroup, Settled, Timestamp, ToCenter};
+
+use super::action::{CommandId, Level, RequestId, RoomAction};
+use super::context::Context;
+use super::event::{Answer, Refusal, RoomEvent};
+use super::status::RoomStatus;
+use crate::ids::{Account, Mouth, Nick, Who};
+use crate::store::{Change, Mapping, NoticeRow, Owner, ParkedRow, PostedRow};
+
+pub(super) use door::unfit;
+
+use door::Door;
+use notices::Notices;
+use outbox::Outbox;
+use people::People;
+use post::Post;
+use puppets::Puppets;
+use reader::Archive;
+use stream::Stream;
+
+/// What waits for a commit, besides what every commit does.
+#[derive(Debug, Clone)]
+pub(super) enum After {
+    /// The new life may be used.
+    Life,
+    /// One of ours may enter: that it may be in the room is known on disk.
+    Enter {
+        /// Who.
+        mouth: Mouth,
+        /// The nick to ask for.
+        nick: Nick,
+    },
+    /// A puppet may speak: its occupant-id is known on disk.
+    Speak(Account),
+    /// May be said.
+    Say(Box<RoomAction>),
+    /// All rows of the old epoch can be read.
+    Renumber,
+    /// The author may be told.
+    Tell(NoticeKey),
+}
+
+/// Names a notice: the author, and why.
+pub(super) type NoticeKey = (crate::ids::BareJid, intergroup_schemas::conditions::Condition);
+
+/// How far everything has come, as of some commit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Marks {
+    /// Numbers of another era (a new epoch, a forked log) say nothing of this one.
+    era: u64,
+    n: N,
+    decided: N,
+    settled: Seq,
+    hash: HistoryHash,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) mapping: Mapping,
+    door: Door,
+    people: People,
+    archive: Archive,
+    outbox: Outbox,
+    stream: Stream,
+    post: Post,
+    puppets: Puppets,
+    notices: Notices,
+    /// What is on disk.
+    durable: Marks,
+    /// What will be when the commit under way is.
+    flying: Marks,
+    era: u64,
+    /// The last entry of which the center was told, and the last decision that it may forget.
+    told: (Seq, N),
+    ending: ending::End,
+}
+
+/// The rows of one group in a snapshot.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    pub(super) seen: Vec<(crate::ids::StanzaId, crate::store::Generation)>,
+    pub(super) posted: Vec<PostedRow>,
+    pub(super) occupants: Vec<(crate::ids::OccupantId, Owner)>,
+    pub(super) parked: Vec<ParkedRow>,
+    pub(super) entered: BTreeSet<Mouth>,
+    pub(super) notices: Vec<NoticeRow>,
+}
+
+impl Room {
+    pub(super) fn new(mapping: Mapping, rows: Rows, now: Timestamp) -> Self {
+        let marks = marks(&mapping, 0);
+        Self {
+            door: Door::new(rows.entered),
+            people: People::new(rows.occupants),
+            archive: Archive::new(rows.seen, rows.parked, now),
+            outbox: Outbox::new(&mapping),
+            stream: Stream::default(),
+            post: Post::new(rows.posted),
+            puppets: Puppets::default(),
+            notices: Notices::new(rows.notices),
+            durable: marks,
+            flying: marks,
+            era: 0,
+            told: (Seq(0), N(0)),
+            ending: ending::End::default(),
+            mapping,
+        }
+    }
+
+    pub(super) fn group(&self) -> GroupNumber {
+        self.mapping.group
+    }
+
+    fn dirty(&self, cx: &mut Context) {
+        cx.dirty(self.mapping.group);
+    }
+
+    /// Something that an administrator should know of this room.
+    fn report(&self, cx: &mut Context, level: Level, text: impl Into<String>) {
+        cx.report(Some(&self.mapping.room), level, text);
+    }
+
+    fn act(&self, cx: &mut Context, action: RoomAction) {
+        cx.room(&self.mapping.room, action);
+    }
+
+    fn mouth(&self, who: Who) -> Mouth {
+        Mouth { who, life: self.mapping.life }
+    }
+
+    // ------------------------------------------------------------ events
+
+    pub(super) fn server_up(&mut self, cx: &mut Context) {
+        self.look(cx);
+    }
+
+    /// The room has just been mapped, over a link that is up.
+    pub(super) fn mapped(&mut self, cx: &mut Context) {
+        self.stream.welcome_at_once();
+        self.look(cx);
+    }
+
+    pub(super) fn server_down(&mut self, cx: &mut Context) {
+        self.forget_room(cx);
+        self.door.down();
+    }
+
+    /// Everything that only holds while we are in the room.
+    fn forget_room(&mut self, cx: &mut Context) {
+        self.people.all_gone();
+        self.puppets.all_gone();
+        self.archive.stop();
+        self.stop_posting(cx);
+        self.stream.stop();
+    }
+
+    pub(super) fn room_event(&mut self, cx: &mut Context, event: RoomEvent) {
+        match event {
+            RoomEvent::In { mouth, nick, affiliation, role: _, occupant_id, created } => {
+                if mouth.life == self.mapping.life {
+                    match &mouth.who {
+                        Who::Ear => self.ear_is_in(cx, nick, affiliation, occupant_id, created),
+                        Who::Puppet(account) => self.puppet_is_in(cx, account.clone(), nick, occupant_id),
+                    }
+                }
+            }
+            RoomEvent::JoinDone { mouth } => {
+                if mouth == self.mouth(Who::Ear) {
+                    self.ear_has_entered(cx);
+                }
+            }
+            RoomEvent::JoinRefused { mouth, refusal } => {
+                if mouth.life == self.mapping.life {
+                    match &mouth.who {
+                        Who::Ear => self.ear_is_kept_out(cx, &refusal),
+                        Who::Puppet(account) => self.puppet_is_kept_out(cx, &account.clone(), &refusal),
+                    }
+                }
+            }
+            RoomEvent::Occupant { nick, real, ours, occupant_id, .. } => {
+                self.occupant_is_in(cx, nick, real, ours, occupant_id);
+            }
+            RoomEvent::Gone { nick, how } => self.people.gone(&nick, &how),
+            RoomEvent::Out { mouth, how } => {
+                if mouth.life == self.mapping.life {
+                    match &mouth.who {
+                        Who::Ear => self.ear_is_out(cx, &how),
+                        Who::Puppet(account) => self.puppet_is_out(cx, &account.clone(), &how),
+                    }
+                }
+            }
+            RoomEvent::Message(message) => self.live(cx, message),
+            // A refusal that answers an older life says nothing of this one.
+            RoomEvent::SayRefused { mouth, id, refusal } => {
+                if mouth.life == self.mapping.life {
+                    self.was_refused(cx, &id, &refusal);
+                }
+            }
+            RoomEvent::Answer { request, answer } => self.answered(cx, request, answer),
+            RoomEvent::Private { mouth, from } => self.explain_private(cx, mouth, from),
+            RoomEvent::AffiliationChanged { ours: Some(Who::Puppet(account)), affiliation, .. } => {
+                self.puppet_affiliation(cx, &account, affiliation);
+            }
+            RoomEvent::AffiliationChanged { .. } => {}
+        }
+    }
+
+    fn answered(&mut self, cx: &mut Context, request: RequestId, answer: Result<Answer, Refusal>) {
+        if self.door.awaits(request) {
+            self.door_answered(cx, answer);
+        } else if self.archive.awaits(request) {
+            self.page_came(cx, answer);
+        } else {
+            self.member_set(cx, request, &answer);
+        }
+    }
+
+    /// What was asked to wait for a commit.
+    pub(super) fn after(&mut self, cx: &mut Context, what: After) {
+        match what {
+            After::Life => self.life_is_durable(cx),
+            After::Enter { mouth, nick } if mouth.life == self.mapping.life && self.door.is_up() => {
+                self.act(cx, RoomAction::Enter { mouth, nick });
+            }
+            After::Speak(account) => self.puppet_may_speak(&account),
+            After::Say(action) => self.say_suspect(cx, *action),
+            After::Tell(key) => self.tell(cx, &key),
+            After::Renumber => self.load_to_renumber(cx),
+            After::Enter { .. } => {}
+        }
+    }
+
+    /// The mapping as it goes to disk.
+    pub(super) fn write(&mut self) -> Change {
+        self.flying = marks(&self.mapping, self.era);
+        Change::Mapping(Box::new(self.mapping.clone()))
+    }
+
+    /// The mapping that was written is on disk.
+    pub(super) fn written(&mut self, cx: &mut Context) {
+        if self.flying.era == self.era {
+            self.durable = self.flying;
+        }
+        self.tell_center(cx);
+    }
+
+    /// Tells the center what is on disk of its decisions and of the outcomes here.
+    fn tell_center(&mut self, cx: &mut Context) {
+        if cx.link.is_none() {
+            return;
+        }
+        let group = self.mapping.group;
+        if self.durable.settled > self.told.0 {
+            self.told.0 = self.durable.settled;
+            let refused = self.mapping.refused.iter().filter(|(seq, ..)| *seq <= self.durable.settled);
+            let refused = refused.take(shared::REFUSED_PER_STANZA).cloned().collect();
+            cx.send(ToCenter::Settled(Settled { group, upto: self.durable.settled, refused }));
+        }
+        if self.durable.decided > self.told.1 {
+            self.told.1 = self.durable.decided;
+            self.confirm(cx, self.durable.decided);
+        }
+    }
+
+    // ------------------------------------------------------------ time
+
+    /// Does all that can be done now. Called after everything that happened.
+    pub(super) fn work(&mut self, cx: &mut Context) {
+        self.watch_door(cx);
+        self.watch_archive(cx);
+        self.resume(cx);
+        self.go_on_posting(cx);
+        self.send_outbox(cx);
+        self.watch_puppets(cx);
+        self.watch_notices(cx);
+        self.watch_ending(cx);
+    }
+
+    /// When `work` is to be called though nothing happened.
+    pub(super) fn deadline(&self, cx: &Context) -> Option<Timestamp> {
+        let in_room = self.door.is_ready();
+        let archive = self.archive.deadline(in_room, cx.server == Some(true), self.mapping.archive);
+        let inside = [archive, self.post.deadline(), self.puppets.deadline(), self.notices.deadline()];
+        inside.into_iter().filter(|_| in_room).chain([self.door.deadline()]).flatten().min()
+    }
+
+    // ------------------------------------------------------------ what others see
+
+    /// What we remember of the group's history.
+    pub(super) fn hello(&self, most_places: usize) -> HelloGroup {
+        let m = &self.mapping;
+        HelloGroup {
+            group: m.group,
+            incarnation: m.incarnation.clone(),
+            cursor: self.durable.settled,
+            hash: self.durable.hash,
+            places: m.places.iter().filter(|(seq, _)| *seq < self.durable.settled).take(most_places).copied().collect(),
+            epoch: m.epoch.clone(),
+            last_n: self.durable.n,
+        }
+    }
+
+    pub(super) fn status(&self) -> RoomStatus {
+        RoomStatus {
+            group: self.mapping.group,
+            name: self.mapping.name.clone(),
+            room: self.mapping.room.to_string(),
+            state: self.door.state().to_owned(),
+            alarm: self.door.alarm(),
+            waiting: self.undecided(),
+            settled: self.mapping.settled,
+            received: self.stream.received(),
+            puppets: self.puppets.count(),
+            parked: self.archive.parked(),
+        }
+    }
+
+    /// Whether a gateway is ourselves.
+    fn is_me(cx: &Context, gateway: &GatewayId) -> bool {
+        cx.me.as_ref() == Some(gateway)
+    }
+
+    /// A command ends the mapping; it is answered when that is done.
+    pub(super) fn end(&mut self, cx: &mut Context, how: crate::store::Ending, command: Option<CommandId>) {
+        self.begin_ending(cx, how, command);
+    }
+}
+
+fn marks(m: &Mapping, era: u64) -> Marks {
+    Marks { era, n: m.last_n, decided: m.decided, settled: m.settled, hash: m.hash }
+}

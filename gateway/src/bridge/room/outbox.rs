@@ -1,0 +1,342 @@
+//! From the outbox to the center: rows go out once they are on disk, in order of n, as far as the window allows, and stay until
+//! they are decided (and some hours longer, for a center that loses its end).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{DisplayName, ListVersion, N, OriginKey, SourceId, UserId};
+use intergroup_schemas::limits as shared;
+use intergroup_schemas::link::{Confirm, Decided, Expect, Fate, Relay, Timestamp, ToCenter};
+
+use super::{After, Room};
+use crate::bridge::action::{Action, Level};
+use crate::bridge::context::Context;
+use crate::bridge::limits::{FATES_KEPT, KEEP_DECIDED, KEEP_STEP, LOAD_ROWS};
+use crate::store::{Change, Mapping, OutboxRow};
+
+/// What crosses, before it has a number.
+pub(super) struct Said {
+    pub(super) source: Option<SourceId>,
+    pub(super) list: ListVersion,
+    pub(super) user: UserId,
+    pub(super) nick: DisplayName,
+    pub(super) at: Timestamp,
+    pub(super) late: bool,
+    pub(super) payload: Bytes,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    /// The next n to send.
+    next: N,
+    /// Rows from `next` on, without a gap; those behind them are in the store.
+    unsent: VecDeque<OutboxRow>,
+    /// What was asked of the store.
+    asked: Option<Asked>,
+    /// Authors of what was sent and is not decided.
+    authors: BTreeMap<N, UserId>,
+    /// Refusals whose author must be looked up.
+    unattributed: VecDeque<(N, Condition)>,
+    /// The n that the center asked for last: asked again, it is the echo of what was under way.
+    expected: Option<N>,
+    renumbering: Option<Renumbering>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    ToSend,
+    Author(N),
+    ToRenumber,
+}
+
+/// A new epoch: what is undecided gets new numbers.
+#[derive(Debug)]
+struct Renumbering {
+    /// Rows of the old epoch, out of the store.
+    rows: Vec<OutboxRow>,
+    /// The next row to load, and the last.
+    from: N,
+    upto: N,
+    /// Rows that came meanwhile.
+    later: Vec<OutboxRow>,
+}
+
+impl Outbox {
+    pub(super) fn new(mapping: &Mapping) -> Self {
+        Self {
+            next: mapping.decided.next(),
+            unsent: VecDeque::new(),
+            asked: None,
+            authors: BTreeMap::new(),
+            unattributed: VecDeque::new(),
+            expected: None,
+            renumbering: None,
+        }
+    }
+
+    /// Goes on from `next`, with what the store has.
+    fn go_on_from(&mut self, next: N) {
+        self.next = next;
+        self.unsent.clear();
+    }
+}
+
+impl Room {
+    /// Messages on their way that the center has not decided.
+    pub(in crate::bridge) fn undecided(&self) -> u64 {
+        self.mapping.last_n.0 - self.mapping.decided.0
+    }
+
+    /// Gives a message its number and its row.
+    pub(super) fn relay(&mut self, cx: &mut Context, said: Said) {
+        let Said { source, list, user, nick, at, late, payload } = said;
+        self.mapping.last_n = self.mapping.last_n.next();
+        let row =
+            OutboxRow { group: self.group(), n: self.mapping.last_n, source, list, user, nick, at, late, payload };
+        cx.change(Change::Outbox(row.clone()));
+        cx.count("relayed");
+        self.dirty(cx);
+        if let Some(renumbering) = &mut self.outbox.renumbering {
+            return renumbering.later.push(row);
+        }
+        let follows = self.outbox.unsent.back().map_or(self.outbox.next, |last| last.n.next()) == row.n;
+        if follows && self.outbox.unsent.len() < shared::RELAY_WINDOW as usize {
+            self.outbox.unsent.push_back(row);
+        }
+    }
+
+    pub(super) fn send_outbox(&mut self, cx: &mut Context) {
+        if !self.stream.is_welcome() || cx.link.is_none() || self.outbox.renumbering.is_some() {
+            return;
+        }
+        if self.outbox.asked.is_none()
+            && let Some((n, _)) = self.outbox.unattributed.front()
+        {
+            self.load(cx, Asked::Author(*n), *n, 1);
+        }
+        let last = self.durable.n.min(N(self.mapping.decided.0 + u64::from(shared::RELAY_WINDOW)));
+        while self.outbox.next <= last {
+            if self.outbox.unsent.front().is_none_or(|row| row.n != self.outbox.next) {
+                self.outbox.unsent.clear();
+                if self.outbox.asked.is_none() {
+                    self.load(cx, Asked::ToSend, self.outbox.next, LOAD_ROWS);
+                }
+                return;
+            }
+            let Some(row) = self.outbox.unsent.pop_front() else { return };
+            self.outbox.next = row.n.next();
+            self.outbox.authors.insert(row.n, row.user.clone());
+            let OutboxRow { group, n, source, list, user, nick, at, late, payload } = row;
+            let epoch = self.mapping.epoch.clone();
+            cx.send(ToCenter::Relay(Relay { group, epoch, n, source, list, user, nick, at, late, payload }));
+        }
+    }
+
+    fn load(&mut self, cx: &mut Context, why: Asked, from: N, max: usize) {
+        self.outbox.asked = Some(why);
+        cx.act(Action::LoadOutbox { group: self.group(), from, max });
+    }
+
+    pub(in crate::bridge) fn outbox_rows(&mut self, cx: &mut Context, rows: Vec<OutboxRow>) {
+        match self.outbox.asked.take() {
+            Some(Asked::ToSend) if self.outbox.renumbering.is_none() && self.outbox.unsent.is_empty() => {
+                match rows.first() {
+                    Some(first) if first.n == self.outbox.next => self.outbox.unsent = rows.into(),
+                    // What to send next has changed meanwhile: it is asked for again.
+                    Some(first) if first.n < self.outbox.next => {}
+                    _ => {
+                        cx.count("outbox-gaps");
+                        self.report(
+                            cx,
+                            Level::Alarm,
+                            format!(
+                                "the center asks for message {} of this room, which is no longer kept here: the center lost \
+                                 older messages that cannot be fed back",
+                                self.outbox.next
+                            ),
+                        );
+                        self.new_epoch(cx);
+                    }
+                }
+            }
+            Some(Asked::Author(n)) => {
+                if let Some((n, condition)) = self.outbox.unattributed.pop_front().filter(|(first, _)| *first == n)
+                    && let Some(row) = rows.into_iter().find(|row| row.n == n)
+                {
+                    self.refuse(cx, &cx.config.account(&row.user), condition);
+                }
+            }
+            Some(Asked::ToRenumber) => self.rows_to_renumber(cx, rows),
+            Some(Asked::ToSend) | None => {}
+        }
+    }
+
+    // ------------------------------------------------------------ what the center answers
+
+    /// A new link: the center says up to where it has decided.
+    pub(super) fn outbox_welcome(&mut self, cx: &mut Context, decided: N) {
+        self.outbox.expected = None;
+        self.told.1 = N(0);
+        if decided > self.mapping.last_n {
+            self.report(cx, Level::Warning, "the center knows more of our messages than this store: it was restored");
+            return self.new_epoch(cx);
+        }
+        if decided < self.mapping.decided {
+            // The center lost its end; what is still kept here goes again.
+            self.report(cx, Level::Warning, "the center has lost messages that it had stored: they are sent again");
+            self.mapping.decided = decided;
+            self.dirty(cx);
+        }
+        self.outbox.go_on_from(decided.next());
+    }
+
+    pub(in crate::bridge) fn decided(&mut self, cx: &mut Context, decided: Decided) {
+        if decided.epoch != self.mapping.epoch || self.outbox.renumbering.is_some() {
+            return;
+        }
+        for (n, condition) in decided.refused {
+            if n > self.mapping.decided {
+                cx.count(condition.as_str());
+                self.refuse_by_n(cx, n, condition);
+            }
+        }
+        let n = decided.n.min(self.mapping.last_n);
+        if n <= self.mapping.decided {
+            return;
+        }
+        self.mapping.decided = n;
+        self.outbox.expected = None;
+        self.outbox.authors = self.outbox.authors.split_off(&n.next());
+        if self.outbox.next <= n {
+            self.outbox.go_on_from(n.next());
+        }
+        self.trim_outbox(cx);
+        self.dirty(cx);
+    }
+
+    fn refuse_by_n(&mut self, cx: &mut Context, n: N, condition: Condition) {
+        match self.outbox.authors.get(&n) {
+            Some(user) => {
+                let author = cx.config.account(user);
+                self.refuse(cx, &author, condition);
+            }
+            None => self.outbox.unattributed.push_back((n, condition)),
+        }
+    }
+
+    fn trim_outbox(&mut self, cx: &mut Context) {
+        let m = &mut self.mapping;
+        if m.decided_at.last().is_none_or(|(at, _)| at.0 + KEEP_STEP <= cx.now.0) {
+            m.decided_at.push((cx.now, m.decided));
+        }
+        let old = m.decided_at.partition_point(|(at, _)| at.0 + KEEP_DECIDED <= cx.now.0);
+        if let Some((_, upto)) = m.decided_at.drain(..old).next_back() {
+            cx.change(Change::OutboxTrim { group: m.group, upto });
+        }
+    }
+
+    pub(in crate::bridge) fn expect(&mut self, cx: &mut Context, expect: &Expect) {
+        if expect.epoch != self.mapping.epoch || self.outbox.renumbering.is_some() {
+            return;
+        }
+        if expect.fork || expect.n > self.mapping.last_n.next() {
+            self.report(cx, Level::Warning, "another copy of this gateway's store has used the same numbers");
+            return self.new_epoch(cx);
+        }
+        if self.outbox.expected.replace(expect.n) != Some(expect.n) {
+            cx.count("out-of-turn");
+            if expect.n <= self.mapping.decided {
+                self.mapping.decided = N(expect.n.0 - 1);
+                self.dirty(cx);
+            }
+            self.outbox.go_on_from(expect.n);
+        }
+    }
+
+    pub(super) fn confirm(&mut self, cx: &mut Context, n: N) {
+        cx.send(ToCenter::Confirm(Confirm { group: self.group(), epoch: self.mapping.epoch.clone(), n }));
+    }
+
+    /// What became of our messages in another room.
+    pub(in crate::bridge) fn fate(&mut self, cx: &mut Context, fate: Fate) {
+        let member = intergroup_schemas::ids::GatewayId { enterprise: fate.enterprise, gateway: fate.gateway };
+        for (key, condition) in fate.refused {
+            if key.epoch != self.mapping.epoch || key.n > self.mapping.last_n {
+                continue;
+            }
+            let told = &mut self.mapping.fates_told;
+            // The center names them in order, and all of them again on each new link.
+            match told.iter_mut().find(|(m, before)| *m == member && before.epoch == key.epoch) {
+                Some((_, before)) if before.n >= key.n => continue,
+                Some((_, before)) => *before = OriginKey::clone(&key),
+                None => {
+                    told.retain(|(m, _)| *m != member);
+                    told.truncate(FATES_KEPT - 1);
+                    told.insert(0, (member.clone(), key.clone()));
+                }
+            }
+            cx.count("refused-elsewhere");
+            self.refuse_by_n(cx, key.n, condition);
+            self.dirty(cx);
+        }
+    }
+
+    // ------------------------------------------------------------ a new epoch
+
+    /// Our numbers are not to be trusted any more: begins a new epoch. What the center has under the old one, it knows again
+    /// by its source.
+    fn new_epoch(&mut self, cx: &mut Context) {
+        if self.outbox.renumbering.is_some() {
+            return;
+        }
+        cx.count("new-epochs");
+        let (from, upto) = (self.mapping.decided.next(), self.mapping.last_n);
+        self.outbox.renumbering = Some(Renumbering { rows: Vec::new(), from, upto, later: Vec::new() });
+        self.outbox.asked = None;
+        // Rows that are being written must be there before they are read.
+        self.dirty(cx);
+        cx.after(self.group(), After::Renumber);
+    }
+
+    pub(super) fn load_to_renumber(&mut self, cx: &mut Context) {
+        let Some(renumbering) = &self.outbox.renumbering else { return };
+        if renumbering.from > renumbering.upto {
+            return self.renumber(cx);
+        }
+        let from = renumbering.from;
+        self.load(cx, Asked::ToRenumber, from, LOAD_ROWS);
+    }
+
+    fn rows_to_renumber(&mut self, cx: &mut Context, rows: Vec<OutboxRow>) {
+        let Some(renumbering) = &mut self.outbox.renumbering else { return };
+        renumbering.from = rows.last().map_or(renumbering.upto, |row| row.n).next();
+        renumbering.rows.extend(rows.into_iter().filter(|row| row.n <= renumbering.upto));
+        self.load_to_renumber(cx);
+    }
+
+    fn renumber(&mut self, cx: &mut Context) {
+        let Some(Renumbering { rows, later, .. }) = self.outbox.renumbering.take() else { return };
+        let epoch = cx.new_epoch();
+        cx.change(Change::OutboxClear(self.group()));
+        let m = &mut self.mapping;
+        (m.epoch, m.last_n, m.decided) = (epoch, N(0), N(0));
+        m.decided_at.clear();
+        m.fates_told.clear();
+        self.era += 1;
+        self.durable.n = N(0);
+        self.durable.decided = N(0);
+        self.told.1 = N(0);
+        self.outbox = Outbox::new(&self.mapping);
+        for mut row in rows.into_iter().chain(later) {
+            self.mapping.last_n = self.mapping.last_n.next();
+            row.n = self.mapping.last_n;
+            cx.change(Change::Outbox(row.clone()));
+            if self.outbox.unsent.len() < shared::RELAY_WINDOW as usize {
+                self.outbox.unsent.push_back(row);
+            }
+        }
+        self.dirty(cx);
+    }
+}

@@ -1,0 +1,455 @@
+//! Into the room: the stream's entries in order, each said once, paced by the reflections.
+//!
+//! A message that is said is in flight until its reflection (done), an error (refused: known not to be in), or too long a
+//! silence (in doubt: the room is begun anew, and its archive tells). While a refused one is in flight, nothing more is
+//! said; when all the others have come back, it is tried again or given up.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{DisplayName, EnterpriseId, HistoryHash, OriginKey, Seq};
+use intergroup_schemas::limits::HELLO_PLACES;
+use intergroup_schemas::link::{Change as GroupChange, Deliver, Entry, SkipReason, Timestamp};
+
+use super::puppets::Voice;
+use super::stream::{Item, Queued};
+use super::{Account, After, Room};
+use crate::bridge::action::RoomAction;
+use crate::bridge::context::Context;
+use crate::bridge::event::Refusal;
+use crate::bridge::limits::{DEATHS, REFLECTED_WITHIN, REFUSED_KEPT, TRIES, UNREFLECTED};
+use crate::ids::{MessageId, Mouth, StanzaId, Who};
+use crate::payload;
+use crate::store::{Change, Ending, Generation, PostedRow};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Post {
+    flights: VecDeque<Flight>,
+    /// What is in the room already, by the id that we gave it.
+    posted: BTreeMap<MessageId, Known>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    generation: Generation,
+    archived: bool,
+}
+
+#[derive(Debug)]
+struct Flight {
+    seq: Seq,
+    hash: HistoryHash,
+    id: Option<MessageId>,
+    what: What,
+    state: State,
+    tries: u32,
+    by_ear: bool,
+    late: bool,
+}
+
+#[derive(Debug)]
+enum What {
+    Nothing,
+    /// A line of the gateway itself; and whether the mapping ends with it.
+    Notice(String, bool),
+    Message(Box<Deliver>),
+}
+
+#[derive(Debug)]
+enum State {
+    /// Not said yet.
+    New,
+    /// Said; in doubt from then on.
+    Said(Timestamp),
+    /// Known not to be in.
+    Refused(Refusal),
+    /// In the room, or nothing to say.
+    Done,
+    /// Given up.
+    GivenUp(Condition),
+}
+
+impl Post {
+    pub(super) fn new(rows: Vec<PostedRow>) -> Self {
+        let mut post = Self { flights: VecDeque::new(), posted: BTreeMap::new() };
+        post.remember(rows);
+        post
+    }
+
+    pub(super) fn remember(&mut self, rows: Vec<PostedRow>) {
+        self.posted.extend(rows.into_iter().map(|row| {
+            let known = Known { generation: row.generation, archived: row.stanza_id.is_some() };
+            (row.id, known)
+        }));
+    }
+
+    /// Nothing of these generations will be delivered again.
+    pub(super) fn forget(&mut self, before: Generation) {
+        self.posted.retain(|_, known| known.generation >= before);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        self.flights.iter().find_map(|f| if let State::Said(until) = f.state { Some(until) } else { None })
+    }
+
+    fn said(&self) -> usize {
+        self.flights.iter().filter(|f| matches!(f.state, State::Said(_))).count()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.flights.is_empty()
+    }
+}
+
+impl Room {
+    pub(super) fn stop_posting(&mut self, cx: &mut Context) {
+        cx.unreflected -= self.post.said();
+        self.post.flights.clear();
+    }
+
+    /// After a break: what a server forgot of ours is not in the room, whatever was reflected.
+    pub(super) fn forget_lost_posts(&mut self, cx: &mut Context, archive: &std::collections::BTreeSet<MessageId>) {
+        let Some(oldest) = self.mapping.checkpoints.first().map(|c| c.generation) else { return };
+        let before = self.post.posted.len();
+        self.post.posted.retain(|id, known| known.generation < oldest || !known.archived || archive.contains(id));
+        for _ in self.post.posted.len()..before {
+            cx.count("posts-lost-by-the-server");
+        }
+    }
+
+    pub(super) fn go_on_posting(&mut self, cx: &mut Context) {
+        if !self.door.is_ready() {
+            return;
+        }
+        if self.post.deadline().is_some_and(|until| until <= cx.now) {
+            cx.count("unreflected");
+            return self.restart(cx, "a message was not reflected in time, so its fate is in doubt");
+        }
+        while self.post.flights.len() < UNREFLECTED {
+            let Some(queued) = self.stream.queue.pop_front() else { break };
+            let flight = self.flight(cx, queued);
+            self.post.flights.push_back(flight);
+        }
+        if self.post.flights.iter().any(|f| matches!(f.state, State::Refused(_))) {
+            if self.post.said() > 0 {
+                return self.settle(cx);
+            }
+            self.judge_refused(cx);
+        }
+        for at in 0..self.post.flights.len() {
+            if matches!(self.post.flights[at].state, State::New) && !self.say(cx, at) {
+                break;
+            }
+        }
+        self.settle(cx);
+    }
+
+    fn flight(&mut self, cx: &mut Context, queued: Queued) -> Flight {
+        let Queued { seq, hash, item } = queued;
+        let (id, what) = match item {
+            Item::Quiet => (None, What::Nothing),
+            Item::Missing { from, reason } => {
+                (Some(cx.ids.entry(self.group(), seq)), What::Notice(missing(from, seq, reason), false))
+            }
+            Item::Change(entry) => {
+                self.changed(cx, &entry);
+                let ends = self.ends_with(cx, &entry);
+                // What the room was told at the beginning already, it is not told again.
+                if entry.list <= self.mapping.announced && !ends {
+                    (None, What::Nothing)
+                } else {
+                    let id = cx.ids.announcement(self.group(), entry.list);
+                    (Some(id), What::Notice(self.change_text(&entry), ends))
+                }
+            }
+            Item::Message(deliver) => {
+                let id = cx.ids.message(self.group(), &deliver.enterprise, &deliver.key);
+                (Some(id), What::Message(deliver))
+            }
+        };
+        let known = id.as_ref().is_none_or(|id| self.post.posted.contains_key(id));
+        let late = seq <= self.mapping.settled || matches!(&what, What::Message(d) if d.late);
+        let state = if known { State::Done } else { State::New };
+        Flight { seq, hash, id, what, state, tries: 0, by_ear: false, late }
+    }
+
+    /// Whether our membership, or the group, ends with an entry.
+    fn ends_with(&self, cx: &Context, entry: &Entry) -> bool {
+        match &entry.change {
+            GroupChange::Deleted {} => true,
+            GroupChange::Left { enterprise, gateway, .. } => {
+                cx.me.as_ref().is_some_and(|me| me.enterprise == *enterprise && me.gateway == *gateway)
+            }
+            GroupChange::Joined { .. } => false,
+        }
+    }
+
+    /// Says one; false when it and what follows must wait.
+    fn say(&mut self, cx: &mut Context, at: usize) -> bool {
+        if cx.caution > 0 && cx.unreflected > 0 {
+            return false;
+        }
+        let flight = &self.post.flights[at];
+        let (Some(id), seq) = (flight.id.clone(), flight.seq) else { return true };
+        if self.mapping.suspect.is_some_and(|(suspect, deaths)| suspect == seq && deaths >= DEATHS) {
+            self.post.flights[at].state = State::GivenUp(Condition::Poisonous);
+            self.mapping.suspect = None;
+            self.dirty(cx);
+            return true;
+        }
+        let action = match &flight.what {
+            What::Nothing => return true,
+            What::Notice(text, _) => self.notice_action(id, text),
+            What::Message(deliver) => {
+                let deliver = deliver.clone();
+                let by_ear = flight.by_ear;
+                match self.voice(cx, &deliver, by_ear) {
+                    Voice::NotYet => return false,
+                    Voice::Refused(condition) => {
+                        self.post.flights[at].state = State::GivenUp(condition);
+                        return true;
+                    }
+                    Voice::Puppet(mouth) => {
+                        self.message_action(cx, mouth, None, id, &deliver, self.post.flights[at].late)
+                    }
+                    Voice::Ear(prefix) => {
+                        self.post.flights[at].by_ear = true;
+                        let late = self.post.flights[at].late;
+                        self.message_action(cx, self.mouth(Who::Ear), Some(prefix), id, &deliver, late)
+                    }
+                }
+            }
+        };
+        if !self.mapping.archive {
+            return self.say_once(cx, at, action);
+        }
+        self.post.flights[at].state = State::Said(cx.in_ms(REFLECTED_WITHIN));
+        cx.unreflected += 1;
+        cx.count("said");
+        if cx.caution > 0 {
+            let deaths = self.mapping.suspect.filter(|(suspect, _)| *suspect == seq).map_or(0, |(_, deaths)| deaths);
+            self.mapping.suspect = Some((seq, deaths + 1));
+            self.dirty(cx);
+            cx.after(self.group(), After::Say(Box::new(action)));
+        } else {
+            self.act(cx, action);
+        }
+        true
+    }
+
+    /// In a room without archive nobody could tell after a crash whether it was said: so it is settled first, and said at
+    /// most once.
+    fn say_once(&mut self, cx: &mut Context, at: usize, action: RoomAction) -> bool {
+        if at > 0 {
+            self.settle(cx);
+        }
+        let Some(flight) = self.post.flights.iter_mut().find(|f| matches!(f.state, State::New)) else { return false };
+        flight.state = State::Done;
+        cx.count("said");
+        self.settle(cx);
+        self.dirty(cx);
+        cx.after(self.group(), After::Say(Box::new(action)));
+        false
+    }
+
+    pub(super) fn say_suspect(&mut self, cx: &mut Context, action: RoomAction) {
+        let ours = matches!(&action, RoomAction::Say { mouth, .. } if mouth.life == self.mapping.life);
+        if ours && self.door.is_ready() {
+            self.act(cx, action);
+        }
+    }
+
+    pub(super) fn notice_action(&self, id: MessageId, text: &str) -> RoomAction {
+        let payload = format!("<body>{}</body>", quick_xml::escape::escape(text)).into();
+        RoomAction::Say { mouth: self.mouth(Who::Ear), id, payload, prefix: None, delay: None }
+    }
+
+    fn message_action(
+        &self,
+        cx: &Context,
+        mouth: Mouth,
+        prefix: Option<String>,
+        id: MessageId,
+        deliver: &Deliver,
+        late: bool,
+    ) -> RoomAction {
+        let payload =
+            payload::resolve_mentions(&deliver.payload, &mut |account: &Account| self.account_nick(cx, account));
+        let prefix = match (prefix, late) {
+            (prefix, true) => Some(format!("{}[late] ", prefix.unwrap_or_default())),
+            (prefix, false) => prefix,
+        };
+        let delay = late.then_some(deliver.at);
+        RoomAction::Say { mouth, id, payload, prefix: prefix.map(Into::into), delay }
+    }
+
+    /// Something that we said is in the room.
+    pub(super) fn reflected(&mut self, cx: &mut Context, id: &MessageId, stanza_id: Option<&StanzaId>) {
+        let flight = self.post.flights.iter_mut().find(|f| f.id.as_ref() == Some(id));
+        let (mut seq, mut key) = (None, None);
+        if let Some(flight) = flight {
+            if matches!(flight.state, State::Said(_)) {
+                cx.unreflected -= 1;
+                cx.caution = cx.caution.saturating_sub(1);
+            }
+            flight.state = State::Done;
+            seq = Some(flight.seq);
+            key = flight.key();
+            if self.mapping.suspect.is_some_and(|(suspect, _)| suspect == flight.seq) {
+                self.mapping.suspect = None;
+            }
+        }
+        if self.post.posted.contains_key(id) {
+            return;
+        }
+        let generation = self.mapping.generation;
+        self.post.posted.insert(id.clone(), Known { generation, archived: stanza_id.is_some() });
+        let (group, at) = (self.group(), cx.now);
+        let row = PostedRow { group, id: id.clone(), stanza_id: stanza_id.cloned(), generation, at, seq, key };
+        cx.change(Change::Posted(row));
+    }
+
+    /// The room's server answered with an error: it is not in the room.
+    pub(super) fn was_refused(&mut self, cx: &mut Context, id: &MessageId, refusal: &Refusal) {
+        let flight = self.post.flights.iter_mut().find(|f| f.id.as_ref() == Some(id));
+        if let Some(flight) = flight.filter(|f| matches!(f.state, State::Said(_))) {
+            cx.unreflected -= 1;
+            cx.count("said-and-refused");
+            flight.state = State::Refused(refusal.clone());
+        }
+    }
+
+    /// Everything else has come back: what is to become of the refused?
+    fn judge_refused(&mut self, cx: &mut Context) {
+        let last_done = self.post.flights.iter().rposition(|f| matches!(f.state, State::Done));
+        let mut ear_is_out = false;
+        for at in 0..self.post.flights.len() {
+            let flight = &mut self.post.flights[at];
+            let State::Refused(refusal) = &flight.state else { continue };
+            let condition = refusal.condition.clone();
+            flight.tries += 1;
+            flight.late |= last_done.is_some_and(|done| done > at);
+            let by_ear = flight.by_ear || matches!(flight.what, What::Notice(..));
+            let author = match &flight.what {
+                What::Message(d) => Some(Account { enterprise: d.enterprise.clone(), user: d.user.clone() }),
+                _ => None,
+            };
+            let tried = flight.tries >= TRIES;
+            flight.state = match condition.as_ref() {
+                _ if tried => State::GivenUp(Condition::RefusedByRoom),
+                "not-acceptable" => {
+                    ear_is_out |= by_ear;
+                    State::New
+                }
+                "forbidden" if !by_ear => {
+                    flight.by_ear = true;
+                    State::New
+                }
+                "forbidden" => State::GivenUp(Condition::RefusedByRoom),
+                _ => State::New,
+            };
+            if let (Some(author), "not-acceptable", false) = (author, condition.as_ref(), by_ear) {
+                self.puppets.lost(&author);
+            }
+        }
+        if ear_is_out {
+            self.restart(cx, "the room says that we are not in it");
+        }
+    }
+
+    /// Moves past what has its outcome.
+    fn settle(&mut self, cx: &mut Context) {
+        while self.post.flights.front().is_some_and(|f| matches!(f.state, State::Done | State::GivenUp(_))) {
+            let Some(flight) = self.post.flights.pop_front() else { return };
+            if let (State::GivenUp(condition), What::Message(deliver)) = (&flight.state, &flight.what) {
+                cx.count(condition.as_str());
+                self.mapping.refused.push((flight.seq, deliver.key.clone(), *condition));
+                let surplus = self.mapping.refused.len().saturating_sub(REFUSED_KEPT);
+                self.mapping.refused.drain(..surplus);
+            }
+            if matches!(flight.what, What::Notice(_, true)) && self.mapping.ending.is_none() {
+                self.mapping.ending = Some(Ending::Unmap);
+            }
+            if flight.seq > self.mapping.settled {
+                (self.mapping.settled, self.mapping.hash) = (flight.seq, flight.hash);
+                self.remember_place();
+                cx.count("settled");
+            }
+            self.dirty(cx);
+        }
+    }
+
+    /// Keeps some places of the stream, ever further apart, by which a forked log is compared.
+    fn remember_place(&mut self) {
+        const STEP: u64 = 32;
+        let m = &mut self.mapping;
+        if m.places.first().is_some_and(|(seq, _)| m.settled.0 < seq.0 + STEP) {
+            return;
+        }
+        m.places.insert(0, (m.settled, m.hash));
+        let newest = m.settled.0;
+        let mut at = 1;
+        while at + 1 < m.places.len() {
+            let (before, after) = (m.places[at - 1].0.0, m.places[at + 1].0.0);
+            if before - after <= (newest - before) / 2 + STEP {
+                m.places.remove(at);
+            } else {
+                at += 1;
+            }
+        }
+        m.places.truncate(HELLO_PLACES);
+    }
+
+    /// Tells the room with whom it is shared from now on.
+    pub(super) fn announce(&mut self, cx: &mut Context, id: MessageId) {
+        let others: Vec<&DisplayName> =
+            self.mapping.members.iter().filter(|(m, _)| !Self::is_me(cx, m)).map(|(_, display)| display).collect();
+        let whom = if others.is_empty() {
+            "no other company yet".to_owned()
+        } else {
+            others.iter().map(|d| d.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let (number, name) = (self.mapping.group, &self.mapping.name);
+        let text = format!("This room is shared from now on in group {number} ({name}) with: {whom}.");
+        let action = self.notice_action(id, &text);
+        self.act(cx, action);
+    }
+
+    fn change_text(&self, entry: &Entry) -> String {
+        let (number, name) = (self.mapping.group, &self.mapping.name);
+        match &entry.change {
+            GroupChange::Joined { display, .. } => {
+                format!("{display} has joined group {number} ({name}) and reads along from now on.")
+            }
+            GroupChange::Left { display, .. } => format!("{display} has left group {number} ({name})."),
+            GroupChange::Deleted {} => format!("Group {number} ({name}) has ended. This room is not shared any more."),
+        }
+    }
+
+    /// What a person is called, and that person's company.
+    pub(super) fn display_of(&self, enterprise: &EnterpriseId) -> DisplayName {
+        let member = self.mapping.members.iter().find(|(m, _)| m.enterprise == *enterprise);
+        member.map_or_else(
+            || enterprise.as_str().parse().expect("an enterprise id is a display name"),
+            |(_, display)| display.clone(),
+        )
+    }
+}
+
+impl Flight {
+    fn key(&self) -> Option<(EnterpriseId, OriginKey)> {
+        match &self.what {
+            What::Message(deliver) => Some((deliver.enterprise.clone(), deliver.key.clone())),
+            _ => None,
+        }
+    }
+}
+
+fn missing(from: Seq, to: Seq, reason: SkipReason) -> String {
+    let count = to.0 - from.0 + 1;
+    match reason {
+        SkipReason::Lost => format!("Up to {count} messages of other companies were lost at the center."),
+        _ => format!("Up to {count} older messages of other companies were not kept long enough to be shown here."),
+    }
+}

@@ -1,0 +1,248 @@
+//! From the center: the group's stream, without a gap, into memory.
+
+use std::collections::VecDeque;
+
+use intergroup_schemas::history;
+use intergroup_schemas::ids::{HistoryHash, Seq};
+use intergroup_schemas::link::{
+    Change as GroupChange, Deliver, Entry, History, Own, Resume, Skip, SkipReason, Standing, ToCenter, WelcomeGroup,
+};
+
+use super::Room;
+use crate::bridge::action::{Action, Level};
+use crate::bridge::context::Context;
+use crate::store::PostedRow;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    state: State,
+    /// The center has said on this link how we stand.
+    welcome: bool,
+    /// The last entry received, and the running hash there.
+    received: Seq,
+    hash: HistoryHash,
+    /// After a break the stream begins again at the oldest checkpoint.
+    anew: bool,
+    pub(super) queue: VecDeque<Queued>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing is wanted (yet).
+    #[default]
+    Idle,
+    /// What was posted before is being read, since the log has forked.
+    Remembering(Seq),
+    /// Asked to begin behind this entry; what comes before the answer does not count.
+    Asked(Seq),
+    Live,
+}
+
+/// An entry that waits for its turn in the room.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) seq: Seq,
+    pub(super) hash: HistoryHash,
+    pub(super) item: Item,
+}
+
+/// What an entry is.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// Nothing to be said here.
+    Quiet,
+    /// Entries are missing, and the room is to know.
+    Missing {
+        from: Seq,
+        reason: SkipReason,
+    },
+    Change(Box<Entry>),
+    Message(Box<Deliver>),
+}
+
+impl Stream {
+    pub(super) fn received(&self) -> Seq {
+        self.received
+    }
+
+    /// A group that was just joined needs no hello.
+    pub(super) fn welcome_at_once(&mut self) {
+        self.welcome = true;
+    }
+
+    pub(super) fn is_welcome(&self) -> bool {
+        self.welcome
+    }
+
+    /// The room is not there: what is queued will come again.
+    pub(super) fn stop(&mut self) {
+        self.queue.clear();
+        if !matches!(self.state, State::Remembering(_)) {
+            self.state = State::Idle;
+        }
+    }
+
+    pub(super) fn begin_anew(&mut self) {
+        self.anew = true;
+    }
+
+    pub(super) fn is_drained(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
+
+impl Room {
+    pub(in crate::bridge) fn link_up(&mut self, cx: &mut Context, welcome: Option<&WelcomeGroup>) {
+        self.told.0 = Seq(0);
+        let Some(welcome) = welcome else { return };
+        if welcome.standing == Standing::Unknown {
+            self.park(
+                cx,
+                "the center does not know this group, or we have no part in it: end the mapping with `unmap`",
+            );
+            return;
+        }
+        self.stream.welcome = true;
+        let known = self.mapping.incarnation.replace(welcome.incarnation.clone());
+        if known.as_ref() != Some(&welcome.incarnation) {
+            self.dirty(cx);
+        }
+        if welcome.history == History::Forked {
+            self.forked(cx, welcome.common);
+        }
+        self.outbox_welcome(cx, welcome.decided);
+    }
+
+    pub(in crate::bridge) fn link_down(&mut self) {
+        self.stream.welcome = false;
+        if !matches!(self.stream.state, State::Remembering(_)) {
+            self.stream.state = State::Idle;
+        }
+    }
+
+    /// The center's log is not the one that we remember: both are the same up to `common`. From there on entries are known
+    /// again by their origin keys.
+    fn forked(&mut self, cx: &mut Context, common: Seq) {
+        cx.count("forks");
+        self.report(
+            cx,
+            Level::Warning,
+            format!(
+                "the center's log has changed behind entry {common} (restored from a backup?): compared by origin key"
+            ),
+        );
+        let m = &mut self.mapping;
+        let hash = m.places.iter().find(|(seq, _)| *seq == common).map_or(HistoryHash::default(), |(_, hash)| *hash);
+        m.places.retain(|(seq, _)| *seq <= common);
+        for checkpoint in &mut m.checkpoints {
+            if checkpoint.settled > common {
+                (checkpoint.settled, checkpoint.hash) = (common, hash);
+            }
+        }
+        (m.settled, m.hash) = (common, hash);
+        m.refused.clear();
+        m.suspect = None;
+        self.stop_posting(cx);
+        self.stream.queue.clear();
+        self.stream.anew = true;
+        self.stream.state = State::Remembering(common);
+        self.durable.settled = common;
+        self.durable.hash = hash;
+        self.era += 1;
+        self.dirty(cx);
+        cx.act(Action::LoadPosted { group: self.group(), after: common });
+    }
+
+    pub(in crate::bridge) fn posted_rows(&mut self, rows: Vec<PostedRow>) {
+        if let State::Remembering(_) = self.stream.state {
+            self.post.remember(rows);
+            self.stream.state = State::Idle;
+        }
+    }
+
+    /// Asks for the stream, when the room can take it.
+    pub(super) fn resume(&mut self, cx: &mut Context) {
+        let shared = self.mapping.floor.is_some() || !self.mapping.archive;
+        let can = self.stream.welcome && cx.link.is_some() && self.door.is_ready() && shared;
+        if !can || self.stream.state != State::Idle {
+            return;
+        }
+        if std::mem::take(&mut self.stream.anew) {
+            let m = &self.mapping;
+            let place = m.checkpoints.first().filter(|_| m.archive).map(|c| (c.settled, c.hash));
+            (self.stream.received, self.stream.hash) = place.unwrap_or((m.settled, m.hash));
+            self.stream.queue.clear();
+        }
+        let after = self.stream.received;
+        cx.send(ToCenter::Resume(Resume { group: self.group(), after }));
+        self.stream.state = State::Asked(after);
+    }
+
+    pub(in crate::bridge) fn resumed(&mut self, cx: &mut Context, after: Seq) {
+        if let State::Asked(asked) = self.stream.state {
+            if after != asked {
+                // The log does not go on where we left it; the next hello finds out where both part.
+                cx.count("resumed-elsewhere");
+            }
+            self.stream.state = State::Live;
+            self.stream.received = after;
+        }
+    }
+
+    pub(in crate::bridge) fn own(&mut self, cx: &mut Context, own: &Own) {
+        let Some(me) = cx.enterprise() else { return };
+        let hash = history::advance(self.stream.hash, own.seq, Some((me, &own.key)));
+        self.received(cx, own.seq, own.seq, hash, Item::Quiet);
+    }
+
+    pub(in crate::bridge) fn deliver(&mut self, cx: &mut Context, deliver: Deliver) {
+        let hash = history::advance(self.stream.hash, deliver.seq, Some((&deliver.enterprise, &deliver.key)));
+        self.received(cx, deliver.seq, deliver.seq, hash, Item::Message(Box::new(deliver)));
+    }
+
+    pub(in crate::bridge) fn skip(&mut self, cx: &mut Context, skip: &Skip) {
+        let item = match skip.reason {
+            SkipReason::BeforeYouJoined => Item::Quiet,
+            reason => Item::Missing { from: skip.from, reason },
+        };
+        self.received(cx, skip.from, skip.to, skip.hash, item);
+    }
+
+    pub(in crate::bridge) fn entry(&mut self, cx: &mut Context, entry: Entry) {
+        let hash = history::advance(self.stream.hash, entry.seq, None);
+        self.received(cx, entry.seq, entry.seq, hash, Item::Change(Box::new(entry)));
+    }
+
+    fn received(&mut self, cx: &mut Context, from: Seq, to: Seq, hash: HistoryHash, item: Item) {
+        if self.stream.state != State::Live {
+            return;
+        }
+        if from != self.stream.received.next() || to < from {
+            cx.count("stream-faults");
+            self.stream.state = State::Idle;
+            return;
+        }
+        (self.stream.received, self.stream.hash) = (to, hash);
+        self.stream.queue.push_back(Queued { seq: to, hash, item });
+    }
+
+    /// The group has changed.
+    pub(super) fn changed(&mut self, cx: &mut Context, entry: &Entry) {
+        let m = &mut self.mapping;
+        match &entry.change {
+            GroupChange::Joined { enterprise, gateway, display } => {
+                let id =
+                    intergroup_schemas::ids::GatewayId { enterprise: enterprise.clone(), gateway: gateway.clone() };
+                m.members.retain(|(member, _)| *member != id);
+                m.members.push((id, display.clone()));
+            }
+            GroupChange::Left { enterprise, gateway, .. } => {
+                m.members.retain(|(member, _)| member.enterprise != *enterprise || member.gateway != *gateway);
+            }
+            GroupChange::Deleted {} => {}
+        }
+        m.list = m.list.max(entry.list);
+        cx.dirty(m.group);
+    }
+}
