@@ -3,7 +3,22 @@
 //! In: what our occupants are to do in rooms. Out: what happened in rooms, whether the link is up. Never here: decisions
 //! about what crosses; those are the bridge's.
 
+mod act;
+mod address;
+mod archive;
+mod connection;
+mod handshake;
+mod head;
+mod iq;
+mod message;
 mod monitor;
+mod presence;
+mod requests;
+mod rooms;
+mod session;
+mod splitter;
+mod stanza;
+mod task;
 
 use std::fmt;
 use std::sync::Arc;
@@ -60,6 +75,5 @@ pub async fn run(
     mut actions: mpsc::Receiver<Vec<(RoomJid, RoomAction)>>,
     monitor: Arc<Monitor>,
 ) {
-    monitor.set(State::Down(format!("the component link to {} is not built in yet", settings.server)));
-    while actions.recv().await.is_some() && !events.is_closed() {}
+    task::keep_up(&settings, &connection::Times::default(), &events, &mut actions, &monitor).await;
 }
