@@ -14,6 +14,8 @@ mod limits;
 mod names;
 mod room;
 pub mod status;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -145,7 +145,7 @@ impl Room {
         m.suspect = None;
         self.stop_posting(cx);
         self.stream.queue.clear();
-        self.stream.anew = true;
+        (self.stream.received, self.stream.hash) = (common, hash);
         self.stream.state = State::Remembering(common);
         self.durable.settled = common;
         self.durable.hash = hash;

@@ -1,0 +1,430 @@
+//! A bridge with a memory store, one well-behaved room and a link that writes down what is sent. What the room does besides is
+//! set by the tests; the simulator is where rooms are nasty.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use intergroup_schemas::ids::{GroupNumber, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq};
+use intergroup_schemas::link::{
+    Deliver, GroupInfo, History, MemberInfo, Request, Response, ResponseBody, Resume, Standing, Timestamp, ToCenter,
+    ToGateway, Welcome, WelcomeGroup,
+};
+
+use crate::bridge::*;
+use crate::ids::{BareJid, MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
+use crate::store::Store;
+use crate::store::memory::MemoryStore;
+
+pub(super) const GROUP: GroupNumber = GroupNumber(10_001);
+
+/// An entry of the room's archive.
+#[derive(Debug, Clone)]
+pub(super) struct Archived {
+    pub(super) id: StanzaId,
+    pub(super) from: Speaker,
+    pub(super) message: MessageId,
+    pub(super) text: String,
+    pub(super) at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Speaker {
+    Person(&'static str),
+    Ours(Who),
+}
+
+pub(super) struct Rig {
+    pub(super) bridge: Bridge,
+    pub(super) store: MemoryStore,
+    pub(super) now: Timestamp,
+    pub(super) archive: Vec<Archived>,
+    pub(super) inside: BTreeMap<Mouth, Nick>,
+    pub(super) sent: Vec<ToCenter>,
+    pub(super) told: Vec<(Nick, String)>,
+    pub(super) replies: Vec<Reply>,
+    pub(super) reports: Vec<String>,
+    pub(super) relays_on_disk: bool,
+    /// What is said is not reflected: it is archived, or not even that.
+    pub(super) mute: Option<bool>,
+    /// Answers to what is said, by how many messages were said before.
+    pub(super) refuse: BTreeMap<usize, &'static str>,
+    pub(super) refuse_nicks: BTreeSet<&'static str>,
+    pub(super) affiliation: Affiliation,
+    /// Pages of the archive are held back.
+    pub(super) slow_archive: Option<Vec<(RequestId, ReadFrom)>>,
+    pub(super) says: usize,
+    next_command: u64,
+}
+
+pub(super) fn room() -> RoomJid {
+    RoomJid::from("talk@rooms.acme.test")
+}
+
+fn config() -> Config {
+    Config { domains: vec!["acme.test".into(), "acme.example".into()], entropy: [3; 32], ..Config::default() }
+}
+
+impl Rig {
+    pub(super) fn new() -> Self {
+        let mut store = MemoryStore::new([9; 32]);
+        let bridge = Bridge::new(store.load().unwrap(), config());
+        Self {
+            bridge,
+            store,
+            now: Timestamp(1_000_000),
+            archive: Vec::new(),
+            inside: BTreeMap::new(),
+            sent: Vec::new(),
+            told: Vec::new(),
+            replies: Vec::new(),
+            reports: Vec::new(),
+            relays_on_disk: true,
+            mute: None,
+            refuse: BTreeMap::new(),
+            refuse_nicks: BTreeSet::new(),
+            affiliation: Affiliation::Owner,
+            slow_archive: None,
+            says: 0,
+            next_command: 0,
+        }
+    }
+
+    /// A rig whose room is mapped, shared and quiet.
+    pub(super) fn mapped() -> Self {
+        let mut rig = Self::new();
+        rig.up();
+        rig.command(Command::Create { name: "Apollo".into(), room: room() });
+        rig.resumed();
+        rig.person("Alice", "alice@acme.test");
+        rig.person("Bob", "bob@acme.test");
+        rig
+    }
+
+    pub(super) fn up(&mut self) {
+        self.event(Event::ServerUp { exclusive: true });
+        self.link_up(N(0), History::Same, Seq(0));
+    }
+
+    pub(super) fn link_up(&mut self, decided: N, history: History, common: Seq) {
+        let groups = self.bridge.hello().into_iter().map(|g| WelcomeGroup {
+            group: g.group,
+            standing: Standing::Member,
+            incarnation: incarnation(),
+            head: Seq(1000),
+            history,
+            common: if history == History::Same { g.cursor } else { common },
+            decided,
+            list: ListVersion(1),
+        });
+        let welcome = Welcome {
+            version: 1,
+            enterprise: "acme".parse().unwrap(),
+            gateway: "main".parse().unwrap(),
+            display: "Acme".parse().unwrap(),
+            credit: 4096,
+            window: 1024,
+            payload_bytes: 100_000,
+            groups: groups.collect(),
+        };
+        self.event(Event::LinkUp(welcome));
+    }
+
+    /// The process dies and begins again from what is on disk; the server has not noticed.
+    pub(super) fn crash(&mut self) {
+        self.bridge = Bridge::new(self.store.load().unwrap(), config());
+        self.sent.clear();
+        self.told.clear();
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        self.next_command += 1;
+        self.event(Event::Command { id: CommandId(self.next_command), command });
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.bridge.handle(event, self.now);
+        self.run();
+    }
+
+    pub(super) fn room_event(&mut self, event: RoomEvent) {
+        self.event(Event::Room { room: room(), event });
+    }
+
+    pub(super) fn pass(&mut self, ms: i64) {
+        self.now = Timestamp(self.now.0 + ms);
+        while self.bridge.next_timeout().is_some_and(|at| at <= self.now) {
+            let before = self.bridge.next_timeout();
+            self.bridge.handle_timeout(self.now);
+            self.run();
+            assert_ne!(self.bridge.next_timeout(), before, "what is due is done, not asked for again and again");
+        }
+    }
+
+    pub(super) fn run(&mut self) {
+        while let Some(action) = self.bridge.poll_action() {
+            match action {
+                Action::Commit { ticket, changes } => {
+                    self.store.commit(&changes).unwrap();
+                    self.bridge.handle(Event::Committed(ticket), self.now);
+                }
+                Action::Link(stanza) => self.link(stanza),
+                Action::Room { room: at, action } => {
+                    assert_eq!(at, room());
+                    self.room(action);
+                }
+                Action::LoadOutbox { group, from, max } => {
+                    let rows = self.store.outbox(group, from, max).unwrap();
+                    self.bridge.handle(Event::Outbox { group, rows }, self.now);
+                }
+                Action::LoadPosted { group, after } => {
+                    let rows = self.store.posted(group, after).unwrap();
+                    self.bridge.handle(Event::Posted { group, rows }, self.now);
+                }
+                Action::Reply { reply, .. } => self.replies.push(reply),
+                Action::Report(report) => self.reports.push(report.text),
+            }
+        }
+    }
+
+    fn link(&mut self, stanza: ToCenter) {
+        match &stanza {
+            ToCenter::Request(Request { id, body: _ }) => {
+                let body = ResponseBody::Group(info());
+                self.bridge.handle(Event::Link(ToGateway::Response(Response { id: *id, body })), self.now);
+            }
+            ToCenter::Relay(relay) => {
+                let rows = self.store.outbox(relay.group, relay.n, 1).unwrap();
+                self.relays_on_disk &= rows.first().is_some_and(|row| row.n == relay.n);
+            }
+            _ => {}
+        }
+        self.sent.push(stanza);
+    }
+
+    /// Answers the last resume as the center does.
+    pub(super) fn resumed(&mut self) -> Seq {
+        let after = self.sent.iter().rev().find_map(|s| match s {
+            ToCenter::Resume(r) => Some(r.after),
+            _ => None,
+        });
+        let after = after.expect("the stream was asked for");
+        self.event(Event::Link(ToGateway::Resumed(Resume { group: GROUP, after })));
+        after
+    }
+
+    pub(super) fn relays(&self) -> Vec<(u64, String)> {
+        let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
+        let relay = |s: &ToCenter| match s {
+            ToCenter::Relay(r) => Some((r.n.0, text(&r.payload))),
+            _ => None,
+        };
+        self.sent.iter().filter_map(relay).collect()
+    }
+
+    pub(super) fn settled(&self) -> Option<u64> {
+        self.sent.iter().rev().find_map(|s| match s {
+            ToCenter::Settled(s) => Some(s.upto.0),
+            _ => None,
+        })
+    }
+
+    // ------------------------------------------------------------ the room
+
+    pub(super) fn person(&mut self, nick: &str, jid: &str) {
+        self.room_event(RoomEvent::Occupant {
+            nick: Nick::from(nick),
+            real: Some(BareJid::from(jid)),
+            ours: None,
+            occupant_id: None,
+            affiliation: Affiliation::Member,
+            role: Role::Participant,
+        });
+    }
+
+    /// Somebody speaks while we may not be there.
+    pub(super) fn spoken(&mut self, jid: &'static str, text: &str) -> Archived {
+        let id = StanzaId::from(format!("s{}", self.archive.len() + 1).as_str());
+        let message = MessageId::from(format!("m-{text}").as_str());
+        let entry = Archived { id, from: Speaker::Person(jid), message, text: text.into(), at: self.now };
+        self.archive.push(entry.clone());
+        entry
+    }
+
+    /// Somebody speaks and we hear it.
+    pub(super) fn says(&mut self, nick: &str, jid: &'static str, text: &str) {
+        let entry = self.spoken(jid, text);
+        self.hears(nick, &entry);
+    }
+
+    pub(super) fn hears(&mut self, nick: &str, entry: &Archived) {
+        let message =
+            RoomMessage { nick: Some(Nick::from(nick)), real: None, ours: None, stamp: None, ..result(entry) };
+        self.room_event(RoomEvent::Message(message));
+    }
+
+    pub(super) fn answer(&mut self, request: RequestId, answer: Answer) {
+        let event = RoomEvent::Answer { request, answer: Ok(answer) };
+        self.bridge.handle(Event::Room { room: room(), event }, self.now);
+    }
+
+    fn room(&mut self, action: RoomAction) {
+        let event = match action {
+            RoomAction::Info { request } => {
+                let info = RoomInfo {
+                    archive: true,
+                    occupant_ids: false,
+                    members_only: false,
+                    persistent: true,
+                    moderated: false,
+                    non_anonymous: false,
+                };
+                return self.answer(request, Answer::Info(info));
+            }
+            RoomAction::Fence { request }
+            | RoomAction::Ping { request, .. }
+            | RoomAction::SetMember { request, .. } => {
+                return self.answer(request, Answer::Done);
+            }
+            RoomAction::ReadArchive { request, from, .. } => {
+                if let Some(held) = &mut self.slow_archive {
+                    return held.push((request, from));
+                }
+                return self.page(request, &from);
+            }
+            RoomAction::Enter { mouth, nick } => return self.enter(mouth, nick),
+            RoomAction::Leave { mouth } => {
+                self.inside.remove(&mouth);
+                return;
+            }
+            RoomAction::Tell { nick, text, .. } => return self.told.push((nick, text)),
+            RoomAction::Say { mouth, id, payload, prefix, .. } => {
+                self.says += 1;
+                if let Some(condition) = self.refuse.get(&self.says) {
+                    RoomEvent::SayRefused { mouth, id, refusal: refusal(condition) }
+                } else {
+                    let text = String::from_utf8_lossy(&payload).into_owned();
+                    let text = format!("{}{text}", prefix.unwrap_or_else(|| Arc::from("")));
+                    let stanza = StanzaId::from(format!("s{}", self.archive.len() + 1).as_str());
+                    let from = Speaker::Ours(mouth.who.clone());
+                    let entry = Archived { id: stanza, from, message: id, text, at: self.now };
+                    if self.mute != Some(false) {
+                        self.archive.push(entry.clone());
+                    }
+                    if self.mute.is_some() {
+                        return;
+                    }
+                    let nick = self.inside.get(&mouth).cloned();
+                    RoomEvent::Message(RoomMessage { nick, real: None, ours: None, stamp: None, ..result(&entry) })
+                }
+            }
+        };
+        self.bridge.handle(Event::Room { room: room(), event }, self.now);
+    }
+
+    pub(super) fn page(&mut self, request: RequestId, from: &ReadFrom) {
+        let messages: Vec<_> = match from {
+            ReadFrom::Latest => self.archive.iter().map(result).collect(),
+            ReadFrom::Start { start, after } => {
+                let begin = after.as_ref().map_or(0, |id| self.archive.iter().position(|e| e.id == *id).unwrap() + 1);
+                let young = |e: &&Archived| start.is_none_or(|start| e.at >= start);
+                self.archive[begin..].iter().filter(young).map(result).take(3).collect()
+            }
+        };
+        let last = messages.last().and_then(|m| m.stanza_id.clone());
+        let complete = last.is_none() || last == self.archive.last().map(|e| e.id.clone());
+        self.answer(request, Answer::Page(Page { messages, last, complete }));
+    }
+
+    fn enter(&mut self, mouth: Mouth, nick: Nick) {
+        let mut tell = |event| self.bridge.handle(Event::Room { room: room(), event }, self.now);
+        if self.refuse_nicks.contains(nick.as_str()) {
+            return tell(RoomEvent::JoinRefused { mouth, refusal: refusal("conflict") });
+        }
+        self.inside.insert(mouth.clone(), nick.clone());
+        let (affiliation, role) = (self.affiliation, Role::Participant);
+        tell(RoomEvent::In { mouth: mouth.clone(), nick, affiliation, role, occupant_id: None, created: false });
+        tell(RoomEvent::JoinDone { mouth });
+    }
+
+    // ------------------------------------------------------------ the group
+
+    pub(super) fn deliver(&mut self, seq: u64, user: &str, text: &str) {
+        let deliver = Deliver {
+            group: GROUP,
+            seq: Seq(seq),
+            enterprise: "globex".parse().unwrap(),
+            key: OriginKey { epoch: "g1".parse().unwrap(), n: N(seq) },
+            list: ListVersion(1),
+            user: user.parse().unwrap(),
+            nick: user.parse().unwrap(),
+            at: Timestamp(0),
+            late: false,
+            payload: format!("<body>{text}</body>").into(),
+        };
+        self.event(Event::Link(ToGateway::Deliver(deliver)));
+    }
+
+    /// What is in the room of remote people, in order.
+    pub(super) fn heard(&self) -> Vec<String> {
+        let remote = |e: &&Archived| match &e.from {
+            Speaker::Ours(_) => e.text.contains("<body>") && !e.text.contains("shared"),
+            Speaker::Person(_) => false,
+        };
+        let plain = |e: &Archived| e.text.replace("<body>", "").replace("</body>", "");
+        self.archive.iter().filter(remote).map(plain).collect()
+    }
+}
+
+pub(super) fn refusal(condition: &str) -> Refusal {
+    Refusal { condition: condition.into(), text: "".into() }
+}
+
+pub(super) fn result(entry: &Archived) -> RoomMessage {
+    let (real, ours) = match &entry.from {
+        Speaker::Person(jid) => (Some(BareJid::from(*jid)), None),
+        Speaker::Ours(who) => (None, Some(who.clone())),
+    };
+    let content = if entry.text == "secret" {
+        Content::Refused(intergroup_schemas::conditions::Condition::Encrypted)
+    } else {
+        Content::Speech(format!("<body>{}</body>", entry.text).into())
+    };
+    RoomMessage {
+        nick: Some(Nick::from("somebody")),
+        id: Some(entry.message.clone()),
+        stanza_id: Some(entry.id.clone()),
+        occupant_id: None,
+        real,
+        ours,
+        stamp: Some(entry.at),
+        content,
+    }
+}
+
+fn incarnation() -> Incarnation {
+    "i1".parse().unwrap()
+}
+
+fn info() -> GroupInfo {
+    let member = |enterprise: &str, display: &str| MemberInfo {
+        enterprise: enterprise.parse().unwrap(),
+        display: display.parse().unwrap(),
+        gateway: "main".parse().unwrap(),
+        settled: Seq(1),
+        online: true,
+    };
+    GroupInfo {
+        number: GROUP,
+        name: "Apollo".into(),
+        owner: "acme".parse().unwrap(),
+        incarnation: incarnation(),
+        head: Seq(1),
+        head_hash: HistoryHash([1; 16]),
+        list: ListVersion(1),
+        standing: Standing::Member,
+        joined_at: Seq(1),
+        joined_hash: HistoryHash([1; 16]),
+        allowed: Vec::new(),
+        members: vec![member("acme", "Acme"), member("globex", "Globex")],
+    }
+}
