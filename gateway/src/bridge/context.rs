@@ -94,7 +94,9 @@ pub(super) struct Context {
     /// Messages that may still be said one at a time.
     pub(super) caution: u32,
     /// Messages said in any room and not yet reflected.
-    pub(super) unreflected: usize,
+    unreflected: usize,
+    /// While things are said one at a time: the next room may speak.
+    turn_is_free: bool,
     actions: VecDeque<Action>,
     batch: Batch,
     flying: Option<(Ticket, Done)>,
@@ -117,6 +119,7 @@ impl Context {
             counters: BTreeMap::new(),
             caution: 0,
             unreflected: 0,
+            turn_is_free: false,
             actions: VecDeque::new(),
             batch: Batch::default(),
             flying: None,
@@ -204,6 +207,26 @@ impl Context {
 
     pub(super) fn become_cautious(&mut self) {
         self.caution = CAUTIOUS_FOR;
+    }
+
+    /// Whether something may be said now.
+    pub(super) fn may_say(&self) -> bool {
+        self.caution == 0 || self.unreflected == 0
+    }
+
+    pub(super) fn said(&mut self) {
+        self.unreflected += 1;
+    }
+
+    /// So many messages are no longer without an answer.
+    pub(super) fn came_back(&mut self, count: usize) {
+        self.unreflected -= count;
+        self.turn_is_free |= self.caution > 0 && self.unreflected == 0;
+    }
+
+    /// Whether rooms that waited for their turn are to be asked again.
+    pub(super) fn take_turn(&mut self) -> bool {
+        std::mem::take(&mut self.turn_is_free)
     }
 
     // ------------------------------------------------------------ commits

@@ -33,6 +33,8 @@ pub(super) const CHECKPOINTS: usize = 16;
 pub(super) const OUTBOX_ROWS: u64 = 20_000;
 /// Outbox rows read from the store at once.
 pub(super) const LOAD_ROWS: usize = 512;
+/// Messages of a room whose author is not known yet; more are refused.
+pub(super) const PARKED: usize = 1_000;
 /// Decided messages are kept so long, to feed back what a center lost.
 pub(super) const KEEP_DECIDED: i64 = 6 * 3_600_000;
 /// How finely that is measured.

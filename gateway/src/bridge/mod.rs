@@ -188,6 +188,9 @@ impl Bridge {
                 Some(Ending::Leave) => self.leave_center(group),
                 None => {}
             }
+            if self.touched.is_empty() && self.cx.take_turn() {
+                self.touched.extend(self.rooms.keys());
+            }
         }
     }
 
@@ -265,7 +268,7 @@ impl Bridge {
     fn committed(&mut self, ticket: Ticket) {
         let Some(done) = self.cx.committed(ticket) else { return };
         for group in done.rooms {
-            self.with(group, |room, cx| room.written(cx));
+            self.with(group, |room, _| room.written());
         }
         for (group, after) in done.after {
             self.with(group, |room, cx| room.after(cx, after));

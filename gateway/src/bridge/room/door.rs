@@ -252,9 +252,15 @@ impl Room {
     }
 
     /// The archive has been read to its end, and live messages go on from there.
-    pub(super) fn caught_up(&mut self) {
+    pub(super) fn caught_up(&mut self, cx: &mut Context) {
         self.door.phase = Phase::Ready;
         self.stream.begin_anew();
+        if !self.mapping.archive && self.mapping.announced < self.mapping.list {
+            // Without an archive there is no floor: what is heard from now on crosses.
+            self.announce(cx, cx.ids.announcement(self.group(), self.mapping.list));
+            self.mapping.announced = self.mapping.list;
+            self.dirty(cx);
+        }
     }
 
     pub(super) fn ear_is_kept_out(&mut self, cx: &mut Context, refusal: &Refusal) {

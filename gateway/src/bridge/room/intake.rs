@@ -10,7 +10,7 @@ use super::{Account, Room};
 use crate::bridge::action::Level;
 use crate::bridge::context::Context;
 use crate::bridge::event::{Content, RoomMessage};
-use crate::bridge::limits::{HELD, OUTBOX_ROWS};
+use crate::bridge::limits::{HELD, OUTBOX_ROWS, PARKED};
 use crate::ids::{BareJid, OccupantId, RoomJid, StanzaId, Who};
 use crate::payload;
 use crate::store::{Change, Owner, ParkedRow};
@@ -50,6 +50,7 @@ impl Room {
 
     fn live_person(&mut self, cx: &mut Context, message: RoomMessage, author: BareJid) {
         match &message.stanza_id {
+            None if self.mapping.archive && self.mapping.floor.is_none() => {}
             None if self.mapping.archive => {
                 // The room did not archive it: it has no identity, so it crosses at most once.
                 if matches!(message.content, Content::Speech(_)) {
@@ -161,6 +162,9 @@ impl Room {
             cx.count(Condition::UnknownAuthor.as_str());
             return self.report(cx, Level::Warning, format!("from {nick}: {}", Condition::UnknownAuthor.admin_text()));
         };
+        if self.archive.parked() >= PARKED {
+            return cx.count(Condition::UnknownAuthor.as_str());
+        }
         cx.count("parked");
         self.report(cx, Level::Warning, format!("a message of {nick} waits until it is known who that is"));
         let (group, list) = (self.group(), self.mapping.announced);

@@ -262,22 +262,23 @@ impl Room {
     }
 
     /// The mapping that was written is on disk.
-    pub(super) fn written(&mut self, cx: &mut Context) {
+    pub(super) fn written(&mut self) {
         if self.flying.era == self.era {
             self.durable = self.flying;
         }
-        self.tell_center(cx);
     }
 
     /// Tells the center what is on disk of its decisions and of the outcomes here.
     fn tell_center(&mut self, cx: &mut Context) {
-        if cx.link.is_none() {
+        if cx.link.is_none() || !self.stream.is_welcome() {
             return;
         }
         let group = self.mapping.group;
-        if self.durable.settled > self.told.0 {
+        let told = self.told.0;
+        if self.durable.settled > told {
             self.told.0 = self.durable.settled;
-            let refused = self.mapping.refused.iter().filter(|(seq, ..)| *seq <= self.durable.settled);
+            let news = |seq: &Seq| *seq > told && *seq <= self.durable.settled;
+            let refused = self.mapping.refused.iter().filter(|(seq, ..)| news(seq));
             let refused = refused.take(shared::REFUSED_PER_STANZA).cloned().collect();
             cx.send(ToCenter::Settled(Settled { group, upto: self.durable.settled, refused }));
         }
@@ -296,6 +297,7 @@ impl Room {
         self.resume(cx);
         self.go_on_posting(cx);
         self.send_outbox(cx);
+        self.tell_center(cx);
         self.watch_puppets(cx);
         self.watch_notices(cx);
         self.watch_ending(cx);

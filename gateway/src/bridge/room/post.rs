@@ -30,10 +30,12 @@ pub(super) struct Post {
     posted: BTreeMap<MessageId, Known>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Known {
     generation: Generation,
-    archived: bool,
+    stanza_id: Option<StanzaId>,
+    /// Which entry it is, is on disk; a message found in the archive does not say.
+    placed: bool,
 }
 
 #[derive(Debug)]
@@ -79,7 +81,7 @@ impl Post {
 
     pub(super) fn remember(&mut self, rows: Vec<PostedRow>) {
         self.posted.extend(rows.into_iter().map(|row| {
-            let known = Known { generation: row.generation, archived: row.stanza_id.is_some() };
+            let known = Known { generation: row.generation, stanza_id: row.stanza_id, placed: row.seq.is_some() };
             (row.id, known)
         }));
     }
@@ -104,7 +106,7 @@ impl Post {
 
 impl Room {
     pub(super) fn stop_posting(&mut self, cx: &mut Context) {
-        cx.unreflected -= self.post.said();
+        cx.came_back(self.post.said());
         self.post.flights.clear();
     }
 
@@ -112,7 +114,9 @@ impl Room {
     pub(super) fn forget_lost_posts(&mut self, cx: &mut Context, archive: &std::collections::BTreeSet<MessageId>) {
         let Some(oldest) = self.mapping.checkpoints.first().map(|c| c.generation) else { return };
         let before = self.post.posted.len();
-        self.post.posted.retain(|id, known| known.generation < oldest || !known.archived || archive.contains(id));
+        self.post
+            .posted
+            .retain(|id, known| known.generation < oldest || known.stanza_id.is_none() || archive.contains(id));
         for _ in self.post.posted.len()..before {
             cx.count("posts-lost-by-the-server");
         }
@@ -168,10 +172,19 @@ impl Room {
                 (Some(id), What::Message(deliver))
             }
         };
-        let known = id.as_ref().is_none_or(|id| self.post.posted.contains_key(id));
         let late = seq <= self.mapping.settled || matches!(&what, What::Message(d) if d.late);
-        let state = if known { State::Done } else { State::New };
-        Flight { seq, hash, id, what, state, tries: 0, by_ear: false, late }
+        let mut flight = Flight { seq, hash, id, what, state: State::New, tries: 0, by_ear: false, late };
+        match flight.id.as_ref().map(|id| self.post.posted.get(id).cloned()) {
+            None => flight.state = State::Done,
+            Some(None) => {}
+            Some(Some(known)) => {
+                flight.state = State::Done;
+                if !known.placed {
+                    self.write_posted(cx, &flight, known);
+                }
+            }
+        }
+        flight
     }
 
     /// Whether our membership, or the group, ends with an entry.
@@ -187,7 +200,7 @@ impl Room {
 
     /// Says one; false when it and what follows must wait.
     fn say(&mut self, cx: &mut Context, at: usize) -> bool {
-        if cx.caution > 0 && cx.unreflected > 0 {
+        if !cx.may_say() {
             return false;
         }
         let flight = &self.post.flights[at];
@@ -225,7 +238,7 @@ impl Room {
             return self.say_once(cx, at, action);
         }
         self.post.flights[at].state = State::Said(cx.in_ms(REFLECTED_WITHIN));
-        cx.unreflected += 1;
+        cx.said();
         cx.count("said");
         if cx.caution > 0 {
             let deaths = self.mapping.suspect.filter(|(suspect, _)| *suspect == seq).map_or(0, |(_, deaths)| deaths);
@@ -286,16 +299,13 @@ impl Room {
 
     /// Something that we said is in the room.
     pub(super) fn reflected(&mut self, cx: &mut Context, id: &MessageId, stanza_id: Option<&StanzaId>) {
-        let flight = self.post.flights.iter_mut().find(|f| f.id.as_ref() == Some(id));
-        let (mut seq, mut key) = (None, None);
-        if let Some(flight) = flight {
+        let at = self.post.flights.iter().position(|f| f.id.as_ref() == Some(id));
+        if let Some(flight) = at.map(|at| &mut self.post.flights[at]) {
             if matches!(flight.state, State::Said(_)) {
-                cx.unreflected -= 1;
+                cx.came_back(1);
                 cx.caution = cx.caution.saturating_sub(1);
             }
             flight.state = State::Done;
-            seq = Some(flight.seq);
-            key = flight.key();
             if self.mapping.suspect.is_some_and(|(suspect, _)| suspect == flight.seq) {
                 self.mapping.suspect = None;
             }
@@ -304,17 +314,40 @@ impl Room {
             return;
         }
         let generation = self.mapping.generation;
-        self.post.posted.insert(id.clone(), Known { generation, archived: stanza_id.is_some() });
-        let (group, at) = (self.group(), cx.now);
-        let row = PostedRow { group, id: id.clone(), stanza_id: stanza_id.cloned(), generation, at, seq, key };
-        cx.change(Change::Posted(row));
+        let known = Known { generation, stanza_id: stanza_id.cloned(), placed: at.is_some() };
+        match at.and_then(|at| self.post.flights.get(at)) {
+            Some(flight) => {
+                let (seq, key) = (Some(flight.seq), flight.key());
+                self.write_row(cx, id.clone(), known, seq, key);
+            }
+            None => self.write_row(cx, id.clone(), known, None, None),
+        }
+    }
+
+    fn write_posted(&mut self, cx: &mut Context, flight: &Flight, known: Known) {
+        if let Some(id) = flight.id.clone() {
+            self.write_row(cx, id, Known { placed: true, ..known }, Some(flight.seq), flight.key());
+        }
+    }
+
+    fn write_row(
+        &mut self,
+        cx: &mut Context,
+        id: MessageId,
+        known: Known,
+        seq: Option<Seq>,
+        key: Option<(EnterpriseId, OriginKey)>,
+    ) {
+        let (group, at, generation, stanza_id) = (self.group(), cx.now, known.generation, known.stanza_id.clone());
+        self.post.posted.insert(id.clone(), known);
+        cx.change(Change::Posted(PostedRow { group, id, stanza_id, generation, at, seq, key }));
     }
 
     /// The room's server answered with an error: it is not in the room.
     pub(super) fn was_refused(&mut self, cx: &mut Context, id: &MessageId, refusal: &Refusal) {
         let flight = self.post.flights.iter_mut().find(|f| f.id.as_ref() == Some(id));
         if let Some(flight) = flight.filter(|f| matches!(f.state, State::Said(_))) {
-            cx.unreflected -= 1;
+            cx.came_back(1);
             cx.count("said-and-refused");
             flight.state = State::Refused(refusal.clone());
         }

@@ -119,7 +119,8 @@ impl Archive {
         let reading = in_room && archive && self.read.is_none();
         match self.floor {
             Floor::Said(_, until) => Some(until),
-            _ => reading.then(|| self.next_read(exclusive)),
+            Floor::Looking(..) => None,
+            Floor::None => reading.then(|| self.next_read(exclusive)),
         }
     }
 }
@@ -130,7 +131,7 @@ impl Room {
         let from = self.mapping.checkpoints.first().map(|c| c.place.clone()).or_else(|| self.mapping.cursor.clone());
         match from.filter(|_| self.mapping.archive) {
             Some(place) => self.read(cx, place, true),
-            None => self.caught_up(),
+            None => self.caught_up(cx),
         }
     }
 
@@ -275,7 +276,7 @@ impl Room {
         }
         self.make_checkpoint(cx);
         if read.after_break {
-            self.caught_up();
+            self.caught_up(cx);
         }
         let held = std::mem::take(&mut self.archive.held);
         for message in held {
