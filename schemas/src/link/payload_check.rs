@@ -190,6 +190,11 @@ mod tests {
             "<!DOCTYPE a><a/>",
             "<![CDATA[x]]>",
             "<a>]]></a>",
+            "<a b='1'c='2'/>",
+            "<a xmlns='http://www.w3.org/XML/1998/namespace'/>",
+            "<a xmlns:w='http://www.w3.org/2000/xmlns/'/>",
+            "<a xmlns:p=''/>",
+            "<a xmlns:p='urn:p' xmlns:q='urn:p' p:b='' q:b=''/>",
         ] {
             assert_eq!(check(payload), Err(Condition::Malformed), "{payload}");
         }

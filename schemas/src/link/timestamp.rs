@@ -8,8 +8,8 @@ use chrono::DateTime;
 
 use super::Timestamp;
 
-/// 0000-01-01T00:00:00.000Z and 9999-12-31T23:59:59.999Z: what four digits of a year can say.
-const FIRST_MS: i64 = -62_167_219_200_000;
+/// 0001-01-01T00:00:00.000Z and 9999-12-31T23:59:59.999Z: what four digits of a year can say in XML (there is no year 0).
+const FIRST_MS: i64 = -62_135_596_800_000;
 const LAST_MS: i64 = 253_402_300_799_999;
 const DAY_MS: i64 = 86_400_000;
 /// The usual form, with zeros where the digits go.
@@ -49,7 +49,7 @@ impl Timestamp {
         Wire(text)
     }
 
-    /// As written on the wire: `2026-11-22T09:00:00.123Z`. What lies outside of the years 0 to 9999 becomes the nearest
+    /// As written on the wire: `2026-11-22T09:00:00.123Z`. What lies outside of the years 1 to 9999 becomes the nearest
     /// moment within.
     #[must_use]
     pub fn to_wire(self) -> String {
@@ -59,11 +59,10 @@ impl Timestamp {
     /// From the wire; any offset and any precision is understood, none is an error.
     #[must_use]
     pub fn from_wire(text: &str) -> Option<Timestamp> {
-        if let Some(usual) = text.as_bytes().first_chunk().filter(|_| text.len() == FORM.len()).and_then(usual) {
-            return Some(usual);
-        }
-        let other = (text.len() <= LONGEST_BYTES).then(|| DateTime::parse_from_rfc3339(text).ok())??;
-        Some(Timestamp(other.timestamp_millis())).filter(|t| (FIRST_MS..=LAST_MS).contains(&t.0))
+        let usual = text.as_bytes().first_chunk().filter(|_| text.len() == FORM.len()).and_then(usual);
+        let other = |short: &str| DateTime::parse_from_rfc3339(short).ok().map(|t| Timestamp(t.timestamp_millis()));
+        let at = usual.or_else(|| Some(text).filter(|t| t.len() <= LONGEST_BYTES).and_then(other))?;
+        (FIRST_MS..=LAST_MS).contains(&at.0).then_some(at)
     }
 }
 
@@ -146,12 +145,13 @@ mod tests {
             "2026-01-00T10:25:22.123Z",
             "2026-01-01T24:00:00.000Z",
             "2026-01-01T00:60:00.000Z",
-            "0000-01-01T00:00:00.000+23:59",
+            "0001-01-01T00:00:00.000+23:59",
+            "0000-12-31T23:59:59.999Z",
             "20\u{e4}6-11-22T10:25:22.12Z",
         ] {
             assert_eq!(Timestamp::from_wire(text), None, "{text}");
         }
         assert_eq!(Timestamp(i64::MAX).to_wire(), "9999-12-31T23:59:59.999Z");
-        assert_eq!(Timestamp(i64::MIN).to_wire(), "0000-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp(i64::MIN).to_wire(), "0001-01-01T00:00:00.000Z");
     }
 }
