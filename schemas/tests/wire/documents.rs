@@ -63,8 +63,6 @@ fn the_payload_table_is_documented() {
             Rule::Strip => "dropped".to_owned(),
             Rule::Omit => "stays behind".to_owned(),
             Rule::Translate(Translation::Edit) => "translated: a new message that begins with \"edited: \"".to_owned(),
-            Rule::Translate(Translation::Mention) => "translated: a mention of the account".to_owned(),
-            Rule::Translate(Translation::Subject) => "translated: the room's subject".to_owned(),
             Rule::Refuse(condition) => format!("refused: `{}`", condition.as_str()),
         };
         let element = if row.element == "*" { "all others" } else { row.element };
