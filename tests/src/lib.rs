@@ -1,4 +1,5 @@
 //! World builder, simulator, scenarios, demo and benchmarks.
 
+pub mod bench;
 pub mod load;
 pub mod machine;
