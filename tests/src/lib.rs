@@ -1,5 +1,8 @@
 //! World builder, simulator, scenarios, demo and benchmarks.
 
+pub mod audit;
 pub mod bench;
+pub mod client;
 pub mod load;
 pub mod machine;
+pub mod world;

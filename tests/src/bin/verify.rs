@@ -22,7 +22,7 @@ const ON_SERVERS: &str = "on_servers";
 fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from));
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies below the top");
-    command.args(args).current_dir(top).env("CARGO_TERM_COLOR", "never");
+    command.args(args).current_dir(top).env("CARGO_TERM_COLOR", "never").env("RUST_BACKTRACE", "0");
     command
 }
 

@@ -6,19 +6,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 /// The XMPP servers, with what their message archives on SQLite need. The demo needs no more.
-pub const SERVERS: &[&str] = &["prosody", "ejabberd", "erlang-p1-sqlite3", "lua-event", "sqlite3"];
+pub const SERVERS: &[&str] = &["prosody", "ejabberd", "erlang-p1-sqlite3", "lua-event"];
 /// Everything that the tests need: also Redis, a validator of XML schemas, and network namespaces.
-pub const NEEDED: &[&str] = &[
-    "prosody",
-    "ejabberd",
-    "erlang-p1-sqlite3",
-    "lua-event",
-    "sqlite3",
-    "redis-server",
-    "libxml2-utils",
-    "iproute2",
-    "procps",
-];
+pub const NEEDED: &[&str] =
+    &["prosody", "ejabberd", "erlang-p1-sqlite3", "lua-event", "redis-server", "libxml2-utils", "iproute2", "procps"];
 
 /// What dpkg's maintainer scripts ask before they start a service; 101 forbids it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";

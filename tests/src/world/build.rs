@@ -1,0 +1,295 @@
+//! Building a world, and the world itself.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures::future::try_join_all;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use super::daemon::{self, Daemon, GatewayPlan};
+use super::process::tail;
+use super::relay::Relay;
+use super::server::{Kind, Server};
+use super::{addresses, rooms};
+
+/// The center's port.
+const CENTER_PORT: u16 = 17100;
+/// How long a state that must come may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a program's state is asked for while waiting.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What a world shall have.
+#[derive(Debug, Default)]
+pub struct Builder {
+    companies: Vec<(String, String, Kind)>,
+    users: Vec<String>,
+    servers_only: bool,
+    relays: bool,
+    no_nagle: bool,
+}
+
+impl Builder {
+    /// One more company: its short id, its display name, its server.
+    #[must_use]
+    pub fn company(mut self, id: &str, display: &str, kind: Kind) -> Self {
+        self.companies.push((id.into(), display.into(), kind));
+        self
+    }
+
+    /// The accounts at each server. Without this: alice, bob and carol.
+    #[must_use]
+    pub fn users(mut self, users: &[&str]) -> Self {
+        self.users = users.iter().map(|&u| u.to_owned()).collect();
+        self
+    }
+
+    /// No center and no gateways.
+    #[must_use]
+    pub fn servers_only(mut self) -> Self {
+        self.servers_only = true;
+        self
+    }
+
+    /// Relays on each component link and on each link to the center, so that they can be cut.
+    #[must_use]
+    pub fn relays(mut self) -> Self {
+        self.relays = true;
+        self
+    }
+
+    /// Prosody sends small packets at once.
+    #[must_use]
+    pub fn no_nagle(mut self) -> Self {
+        self.no_nagle = true;
+        self
+    }
+
+    /// Starts everything; returns when servers take clients and every gateway has both its links.
+    ///
+    /// # Errors
+    /// Something does not start; the logs are in the error.
+    pub async fn start(mut self) -> Result<World> {
+        if self.users.is_empty() {
+            self.users = ["alice", "bob", "carol"].map(str::to_owned).into();
+        }
+        let mut world = World { companies: Vec::new(), center: None, dir: TempDir::with_prefix("intergroup-")? };
+        if let Err(problem) = self.fill(&mut world).await {
+            bail!("{problem:#}\n{}", world.logs());
+        }
+        Ok(world)
+    }
+
+    async fn fill(&self, world: &mut World) -> Result<()> {
+        let above = world.dir.path().to_owned();
+        let servers = try_join_all(
+            self.companies.iter().map(|(id, _, kind)| Server::start(id, *kind, &above, &self.users, !self.no_nagle)),
+        );
+        let center = async {
+            if self.servers_only {
+                return Ok(None);
+            }
+            let listen = SocketAddr::from((addresses::fresh()?, CENTER_PORT));
+            let mut center = Center { daemon: daemon::center(&above, listen).await?, listen };
+            center.up().await?;
+            Ok(Some(center))
+        };
+        let (servers, center) = tokio::try_join!(servers, center)?;
+        world.center = center;
+        for (server, (id, display, _)) in servers.into_iter().zip(&self.companies) {
+            let mut company = Company { id: id.clone(), display: display.clone(), server, gateway: None, ways: None };
+            if self.relays {
+                let component = Relay::start(Some(company.server.components())).await?;
+                company.ways = Some(Ways { component, link: Relay::start(None).await? });
+            }
+            if let Some(center) = &world.center {
+                company.enroll(&above, center).await?;
+            }
+            world.companies.push(company);
+        }
+        for company in &mut world.companies {
+            if let Some(gateway) = &mut company.gateway {
+                gateway.process.start()?;
+            }
+        }
+        for company in &mut world.companies {
+            company.connected().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The center.
+#[derive(Debug)]
+pub struct Center {
+    /// The program.
+    pub daemon: Daemon,
+    listen: SocketAddr,
+}
+
+impl Center {
+    /// Starts it; returns when it listens.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn up(&mut self) -> Result<()> {
+        self.daemon.process.start()?;
+        self.daemon.process.listening(&[self.listen]).await
+    }
+}
+
+/// The relays of a company.
+#[derive(Debug)]
+pub struct Ways {
+    /// Between gateway and server.
+    pub component: Relay,
+    /// Between gateway and center.
+    pub link: Relay,
+}
+
+/// One company.
+#[derive(Debug)]
+pub struct Company {
+    /// Its short id.
+    pub id: String,
+    /// Its display name.
+    pub display: String,
+    /// Its server.
+    pub server: Server,
+    /// Its gateway, if the world has any.
+    pub gateway: Option<Daemon>,
+    /// The relays, if asked for.
+    pub ways: Option<Ways>,
+}
+
+impl Company {
+    async fn enroll(&mut self, above: &std::path::Path, center: &Center) -> Result<()> {
+        let code = center.daemon.run(&["enterprise", "add", &self.id, "--display", &self.display]).await?;
+        // The code stands on a line of its own; whatever else is printed is for people.
+        let code = code.lines().map(str::trim).filter(|l| !l.is_empty()).max_by_key(|l| l.len()).context("no code")?;
+        let plan = &self.server.plan;
+        let gateway = GatewayPlan {
+            company: &self.id,
+            server: self.ways.as_ref().map_or_else(|| self.server.components(), |ways| ways.component.address()),
+            component: plan.component(),
+            secret: &plan.secret,
+            rooms: plan.rooms(),
+            domain: plan.domain(),
+            proxy: self.ways.as_ref().map(|ways| ways.link.address()),
+        };
+        self.gateway = Some(daemon::gateway(above, &gateway, code).await?);
+        Ok(())
+    }
+
+    /// The gateway.
+    ///
+    /// # Errors
+    /// This world has servers only.
+    pub fn gateway(&self) -> Result<&Daemon> {
+        self.gateway.as_ref().context("this world has no gateways")
+    }
+
+    /// The gateway, to kill it or to start it again.
+    ///
+    /// # Errors
+    /// This world has servers only.
+    pub fn gateway_mut(&mut self) -> Result<&mut Daemon> {
+        self.gateway.as_mut().context("this world has no gateways")
+    }
+
+    /// Returns when the gateway's status fits.
+    ///
+    /// # Errors
+    /// It ended, or its status does not fit after a minute.
+    pub async fn status_is(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
+        let Some(gateway) = &mut self.gateway else { return Ok(Value::Null) };
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = gateway.process.ended()? {
+                bail!("{} ended: {status}\n{}", gateway.process.name(), tail(&gateway.process.log()));
+            }
+            let status = gateway.json(&["status"]).await;
+            match status {
+                Ok(status) if fits(&status) => return Ok(status),
+                last if Instant::now() > until => {
+                    bail!("{}: {what}: not after {} s: {last:?}", self.id, PATIENCE.as_secs())
+                }
+                _ => sleep(RETRY).await,
+            }
+        }
+    }
+
+    /// Returns when the gateway has both its links.
+    ///
+    /// # Errors
+    /// It ended, or has not got them after a minute.
+    pub async fn connected(&mut self) -> Result<()> {
+        self.status_is("both links", |status| rooms::flag(status, "server") && rooms::flag(status, "link")).await?;
+        Ok(())
+    }
+}
+
+/// A world.
+#[derive(Debug)]
+pub struct World {
+    /// The companies, in the order they were asked for.
+    pub companies: Vec<Company>,
+    /// The center, if the world has one.
+    pub center: Option<Center>,
+    // Last, so that it is removed after the processes have ended.
+    dir: TempDir,
+}
+
+impl World {
+    /// A world to be described further.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A company by its id.
+    ///
+    /// # Panics
+    /// There is none: the test is wrong.
+    pub fn at(&mut self, id: &str) -> &mut Company {
+        self.companies.iter_mut().find(|c| c.id == id).unwrap_or_else(|| panic!("no company {id} in this world"))
+    }
+
+    /// The center.
+    ///
+    /// # Errors
+    /// This world has servers only.
+    pub fn center_mut(&mut self) -> Result<&mut Center> {
+        self.center.as_mut().context("this world has no center")
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    /// The ends of all logs.
+    pub fn logs(&self) -> String {
+        let mut logs: Vec<PathBuf> = self.companies.iter().flat_map(|c| c.server.logs()).collect();
+        logs.extend(self.companies.iter().filter_map(|c| Some(c.gateway.as_ref()?.process.log())));
+        logs.extend(self.center.as_ref().map(|c| c.daemon.process.log()));
+        logs.sort();
+        logs.iter().filter(|log| log.exists()).map(|log| tail(log)).collect()
+    }
+}
+
+/// Starts a world and does a test in it; the logs of all programs go into the error.
+///
+/// # Errors
+/// The test's own.
+pub async fn run(builder: Builder, test: impl AsyncFnOnce(&mut World) -> Result<()>) -> Result<()> {
+    let mut world = builder.start().await?;
+    match test(&mut world).await {
+        Ok(()) => Ok(()),
+        Err(problem) => bail!("{problem:#}\n{}", world.logs()),
+    }
+}

@@ -1,0 +1,71 @@
+//! Prosody's configuration and accounts.
+
+use anyhow::Result;
+
+use super::server::{CLIENT_PORT, COMPONENT_PORT, Plan, SERVER_PORT, password};
+
+type Start = (Vec<String>, Vec<(String, String)>);
+
+/// Writes what Prosody needs; returns its command and environment.
+pub(super) fn prepare(plan: &Plan, users: &[String]) -> Result<Start> {
+    let config = plan.dir.join("prosody.cfg.lua");
+    std::fs::write(&config, text(plan))?;
+    // With internal storage and plain passwords an account is a small file; Prosody percent-encodes the domain.
+    let accounts = plan.dir.join("data").join(plan.domain().replace('.', "%2e")).join("accounts");
+    std::fs::create_dir_all(&accounts)?;
+    for user in users {
+        let account = format!("return {{\n\t[\"password\"] = \"{}\";\n}};\n", password(user));
+        std::fs::write(accounts.join(format!("{user}.dat")), account)?;
+    }
+    let config = config.to_string_lossy().into_owned();
+    Ok((vec!["prosody".into(), "-F".into(), "--config".into(), config], Vec::new()))
+}
+
+fn text(plan: &Plan) -> String {
+    let (dir, ip, domain) = (plan.dir.display(), plan.ip, plan.domain());
+    let (rooms, component, secret) = (plan.rooms(), plan.component(), &plan.secret);
+    let nagle = plan.nagle;
+    format!(
+        r#"-- Made by a test.
+run_as_root = true
+pidfile = "{dir}/server.pid"
+data_path = "{dir}/data"
+certificates = "{dir}"
+log = {{ {{ levels = {{ min = "info" }}; to = "file"; filename = "{dir}/server.log" }} }}
+interfaces = {{ "{ip}" }}
+local_interfaces = {{ "{ip}" }}
+use_ipv6 = false
+network_backend = "epoll"
+network_settings = {{ nagle = {nagle} }}
+c2s_ports = {{ {CLIENT_PORT} }}
+c2s_direct_tls_ports = {{ }}
+component_ports = {{ {COMPONENT_PORT} }}
+component_interfaces = {{ "{ip}" }}
+http_ports = {{ }}
+https_ports = {{ }}
+s2s_ports = {{ {SERVER_PORT} }}
+modules_disabled = {{ "s2s"; "s2s_auth_certs"; "tls"; "offline" }}
+modules_enabled = {{ "disco"; "roster"; "saslauth"; "ping"; "carbons"; "pep"; "private"; "version"; "posix" }}
+authentication = "internal_plain"
+storage = "internal"
+archive_expires_after = "never"
+storage_archive_item_limit = 1000000
+max_archive_query_results = 1000
+c2s_require_encryption = false
+allow_unencrypted_plain_auth = true
+
+VirtualHost "{domain}"
+
+Component "{rooms}" "muc"
+  modules_enabled = {{ "muc_mam" }}
+  restrict_room_creation = false
+  admins = {{ "gateway@{component}" }}
+  component_admins_as_room_owners = true
+  muc_log_expires_after = "never"
+
+Component "{component}"
+  component_secret = "{secret}"
+  component_conflict_resolve = "kick_old"
+"#
+    )
+}

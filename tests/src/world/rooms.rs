@@ -1,0 +1,130 @@
+//! Rooms and groups: made as people and administrators make them.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::build::{Company, World};
+use crate::load::Client;
+
+/// Whether a figure of a status is true, wherever it stands.
+pub(super) fn flag(status: &Value, name: &str) -> bool {
+    find(status, name).and_then(Value::as_bool) == Some(true)
+}
+
+/// The first value of that name, at any depth.
+fn find<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    match value {
+        Value::Object(map) => map.get(name).or_else(|| map.values().find_map(|inner| find(inner, name))),
+        Value::Array(list) => list.iter().find_map(|inner| find(inner, name)),
+        _ => None,
+    }
+}
+
+impl Company {
+    /// Makes a room that lasts, owned by a person, in which everybody sees everybody's JID.
+    ///
+    /// # Errors
+    /// The server refuses it.
+    pub async fn make_room(&self, owner: &str, room: &str) -> Result<()> {
+        self.make_room_with(owner, room, &[("muc#roomconfig_persistentroom", "1"), ("muc#roomconfig_whois", "anyone")])
+            .await
+    }
+
+    /// Makes a room with these settings.
+    ///
+    /// # Errors
+    /// The server refuses it.
+    pub async fn make_room_with(&self, owner: &str, room: &str, settings: &[(&str, &str)]) -> Result<()> {
+        let mut client = Client::connect(&self.server.account(owner), "make-room").await?;
+        let room = self.server.room(room);
+        client.join(&room, owner).await?;
+        let fields: String =
+            settings.iter().map(|(var, value)| format!("<field var='{var}'><value>{value}</value></field>")).collect();
+        let form = format!(
+            "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'>\
+             <field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field>{fields}</x></query>"
+        );
+        let answer = client.ask("set", &room, &form).await?;
+        ensure!(!answer.has_error(), "{room} cannot be configured: {}", answer.0);
+        Ok(())
+    }
+}
+
+impl World {
+    /// Makes a room of that name at each company and connects them all in one group; returns the group's number when
+    /// every gateway's room is ready.
+    ///
+    /// # Errors
+    /// A command fails, or a room does not get ready.
+    pub async fn share(&mut self, room: &str) -> Result<String> {
+        for company in &self.companies {
+            company.make_room("alice", room).await?;
+        }
+        self.connect(room).await
+    }
+
+    /// Connects rooms of that name, which exist, in one group.
+    ///
+    /// # Errors
+    /// A command fails, or a room does not get ready.
+    pub async fn connect(&mut self, room: &str) -> Result<String> {
+        let (first, others) = self.companies.split_first_mut().context("a world without companies")?;
+        let owner = first.gateway()?;
+        let printed = owner.run(&["group", "create", &format!("About {room}"), "--room", room]).await?;
+        let number: String =
+            printed.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        ensure!(!number.is_empty(), "group create printed no number: {printed}");
+        for other in others.iter() {
+            owner.run(&["group", "allow", &number, &other.id]).await?;
+        }
+        for other in others.iter() {
+            other.gateway()?.run(&["group", "join", &number, "--room", room]).await?;
+        }
+        for company in &mut self.companies {
+            company.room_ready(room).await?;
+        }
+        Ok(number)
+    }
+}
+
+impl Company {
+    /// Returns when the gateway's room is ready to pass messages on.
+    ///
+    /// # Errors
+    /// It is not after a minute.
+    pub async fn room_ready(&mut self, room: &str) -> Result<()> {
+        let jid = self.server.room(room);
+        self.status_is(&format!("{jid} ready"), |status| room_state(status, &jid).is_some_and(|state| state == READY))
+            .await?;
+        Ok(())
+    }
+
+    /// What the gateway's status says of a room.
+    ///
+    /// # Errors
+    /// The command fails.
+    pub async fn room_status(&self, room: &str) -> Result<Value> {
+        let status = self.gateway()?.json(&["status"]).await?;
+        let jid = self.server.room(room);
+        let rooms = find(&status, "rooms").and_then(Value::as_array).context("no rooms in the status")?;
+        let found = rooms.iter().find(|r| r["room"] == jid.as_str());
+        found.cloned().with_context(|| format!("{jid} is not in the status: {status}"))
+    }
+
+    /// A counter of the gateway; 0 where it has not counted anything.
+    ///
+    /// # Errors
+    /// The command fails.
+    pub async fn counter(&self, name: &str) -> Result<u64> {
+        let status = self.gateway()?.json(&["status"]).await?;
+        Ok(find(&status, "counters").and_then(|c| c[name].as_u64()).unwrap_or(0))
+    }
+}
+
+/// The state of a room that passes messages on.
+const READY: &str = "open";
+
+fn room_state<'a>(status: &'a Value, jid: &str) -> Option<&'a str> {
+    let rooms = find(status, "rooms")?.as_array()?;
+    rooms.iter().find(|r| r["room"] == jid)?["state"].as_str()
+}
