@@ -19,6 +19,8 @@ mod session;
 mod splitter;
 mod stanza;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

@@ -69,8 +69,12 @@ impl Session {
         let Some(known) = self.rooms.get_mut(room) else { return };
         let is_ear = known.is_ear(&mouth);
         let seat = known.seats.get(&mouth).and_then(Seat::nick);
-        // Not every server marks it as the occupant's own when a room is destroyed.
-        let own = seat.is_some_and(|seat| seat.as_str() == nick) || x.is_some_and(|x| has(x, "110"));
+        // Not every server marks it as the occupant's own when a room is destroyed, so the nick tells; without one it is an older
+        // life's leaving.
+        let own = match seat {
+            Some(seat) => seat.as_str() == nick,
+            None => x.is_some_and(|x| has(x, "110")),
+        };
         let renamed = x.filter(|x| has(x, "303")).and_then(|x| x.child("item", MUC_USER)?.attribute("nick"));
         if own {
             if renamed.is_some() {
