@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+mod link;
 mod messages;
 mod presence;
 
