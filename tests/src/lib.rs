@@ -5,4 +5,5 @@ pub mod bench;
 pub mod client;
 pub mod load;
 pub mod machine;
+pub mod sim;
 pub mod world;

@@ -1,0 +1,337 @@
+//! The center's process: the shipped hub, its store on a disk that a crash can strike, and what the shell would do.
+
+use std::collections::BTreeMap;
+
+use intergroup_center::hub::{Action, AdminId, AdminRequest, Config, Event, Hub, LinkId, Ticket};
+use intergroup_center::store::memory::MemoryStore;
+use intergroup_center::store::{Change, Fate, Record, RecordKind, Store};
+use intergroup_schemas::ids::{GatewayId, GroupNumber, Seq};
+use intergroup_schemas::link::{Bye, Change as GroupChange, Timestamp, ToCenter, ToGateway, encode};
+
+use super::disk::{Disk, Image};
+use super::net::{Due, LinkNo, Net};
+use super::saboteur::Broken;
+
+/// Companies' ids, by number.
+pub(super) const COMPANIES: [&str; 3] = ["acme", "globex", "initech"];
+
+impl Image for MemoryStore {
+    type Change = Change;
+    fn apply(&mut self, batch: &[Change]) {
+        self.commit(batch).expect("memory takes everything");
+    }
+}
+
+/// A read that the hub asked for.
+#[derive(Debug)]
+pub(super) enum Read {
+    Log { link: LinkId, group: GroupNumber, after: Seq, entries: usize, bytes: usize },
+    Hashes { link: LinkId, places: Vec<(GroupNumber, Seq)> },
+    Sources { group: GroupNumber, gateway: GatewayId },
+}
+
+/// How the center is set up.
+#[derive(Debug, Clone)]
+pub(super) struct CenterPlan {
+    /// Bytes of messages in memory; few of them make it read its store.
+    pub(super) cache_bytes: usize,
+    /// Bytes a log may have.
+    pub(super) retention_bytes: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Center {
+    hub: Option<Hub>,
+    disk: Disk<MemoryStore, Ticket>,
+    plan: CenterPlan,
+    /// Counts starts: what was due in an older life is not.
+    life: u64,
+    timeout: Option<Timestamp>,
+    /// Every entry that was ever durable and was not taken back by a restore, trimmed or not.
+    pub(super) book: BTreeMap<(GroupNumber, Seq), Record>,
+    /// A backup was put back at least once.
+    pub(super) restored: bool,
+    /// Called off: the next commit fails.
+    pub(super) fail_commit: bool,
+    entropy: [u8; 32],
+}
+
+/// A company's gateway, as its certificate names it.
+pub(super) fn gateway_id(company: usize) -> GatewayId {
+    format!("{}/main", COMPANIES[company]).parse().expect("a gateway id")
+}
+
+/// SHA-256 of a company's certificate.
+pub(super) fn certificate(company: usize) -> [u8; 32] {
+    [u8::try_from(company + 1).expect("few companies"); 32]
+}
+
+impl Center {
+    /// A center that knows the three companies, not yet started.
+    pub(super) fn new(plan: CenterPlan, entropy: [u8; 32]) -> Self {
+        let mut store = MemoryStore::default();
+        let mut hub = Hub::new(store.load().expect("memory can be read"), Config { entropy, ..Config::default() });
+        let now = Timestamp(super::net::EPOCH_MS);
+        for company in 0..COMPANIES.len() {
+            let (gateway, secret) = (gateway_id(company), certificate(company));
+            let expires = Timestamp(i64::MAX);
+            let display = None;
+            let again = false;
+            let add = AdminRequest::AddEnterprise { gateway: gateway.clone(), display, secret, expires, again };
+            let certify = AdminRequest::Certify { gateway, certificate: secret, expires, code: Some(secret) };
+            for request in [add, certify] {
+                hub.handle(Event::Admin { id: AdminId(0), request }, now);
+                while let Some(action) = hub.poll_action() {
+                    if let Action::Commit { ticket, changes } = action {
+                        store.apply(&changes);
+                        hub.handle(Event::Committed(ticket), now);
+                    }
+                }
+            }
+        }
+        Self {
+            hub: None,
+            disk: Disk::new(store),
+            plan,
+            life: 0,
+            timeout: None,
+            book: BTreeMap::new(),
+            restored: false,
+            fail_commit: false,
+            entropy,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.hub.is_some()
+    }
+
+    pub(super) fn disk(&mut self) -> &mut Disk<MemoryStore, Ticket> {
+        &mut self.disk
+    }
+
+    /// How many joined the group.
+    pub(super) fn joined(&self) -> usize {
+        let joined = |r: &&Record| matches!(r.kind, RecordKind::Change(GroupChange::Joined { .. }));
+        self.book.values().filter(joined).count()
+    }
+
+    /// The fates on disk.
+    pub(super) fn fates(&mut self) -> Vec<Fate> {
+        self.disk.durable().load().expect("memory can be read").fates
+    }
+
+    fn note_durable(&mut self) {
+        let records: Vec<Record> = self
+            .disk
+            .unsynced()
+            .flatten()
+            .filter_map(|c| if let Change::Append(r) = c { Some(r.clone()) } else { None })
+            .collect();
+        for record in records {
+            self.book.insert((record.group, record.seq), record);
+        }
+    }
+}
+
+impl<W> Net<W> {
+    pub(super) fn center_start(&mut self) {
+        if self.center.is_up() {
+            return;
+        }
+        self.say(|| "center starts".to_owned());
+        let entropy = self.rng.bytes32();
+        let center = &mut self.center;
+        center.entropy = entropy;
+        center.life += 1;
+        center.timeout = None;
+        let config = Config {
+            cache_bytes: center.plan.cache_bytes,
+            retention_bytes: center.plan.retention_bytes,
+            entropy: center.entropy,
+            ..Config::default()
+        };
+        let snapshot = center.disk.durable().load().expect("memory can be read");
+        center.hub = Some(Hub::new(snapshot, config));
+        self.center_turn();
+    }
+
+    /// kill -9: all that is not durable is gone, links included. Some of it may be durable without anybody knowing.
+    pub(super) fn center_crash(&mut self, back_ms: i64) {
+        if !self.center.is_up() {
+            return;
+        }
+        self.say(|| "center crashes".to_owned());
+        let flying = self.center.disk.unsynced().count();
+        self.coverage.note("crash point, center", if flying > 0 { "commit under way" } else { "nothing under way" });
+        let kinds: Vec<&str> = self.center.disk.unsynced().flatten().map(kind).collect();
+        for kind in kinds {
+            self.coverage.note("crash with uncommitted, center", kind);
+        }
+        let kept = if flying > 0 && self.rng.chance(300) { flying } else { 0 };
+        if kept > 0 {
+            self.coverage.note("crash point, center", "commit done, nobody told");
+            self.center.note_durable();
+        }
+        self.center.disk.crash(kept);
+        self.center.hub = None;
+        self.center_gone();
+        self.after(back_ms, Due::CenterStart);
+    }
+
+    /// The center's machine is put back to an older state.
+    pub(super) fn center_restore(&mut self, back_ms: i64) {
+        self.center_crash(back_ms);
+        if self.center.disk.restore() {
+            self.say(|| "center restored from a backup".to_owned());
+            self.center.restored = true;
+            let snapshot = self.center.disk.durable().load().expect("memory can be read");
+            let heads: BTreeMap<_, _> = snapshot.groups.iter().map(|g| (g.group.number, g.head)).collect();
+            self.center.book.retain(|(group, seq), _| heads.get(group).is_some_and(|head| seq <= head));
+        }
+    }
+
+    pub(super) fn center_link_opened(&mut self, link: LinkNo, company: usize) {
+        let (gateway, certificate) = (gateway_id(company), certificate(company));
+        self.center_event(Event::LinkOpened { link: LinkId(link), gateway, certificate });
+    }
+
+    pub(super) fn center_link_closed(&mut self, link: LinkNo) {
+        self.center_event(Event::LinkClosed { link: LinkId(link) });
+    }
+
+    pub(super) fn center_stanza(&mut self, link: LinkNo, stanza: ToCenter) {
+        self.center_event(Event::Stanza { link: LinkId(link), stanza });
+    }
+
+    pub(super) fn center_event(&mut self, event: Event) {
+        let now = self.clock();
+        if let Some(hub) = self.center.hub.as_mut() {
+            hub.handle(event, now);
+            self.center_turn();
+        }
+    }
+
+    pub(super) fn center_timeout(&mut self, life: u64) {
+        if life != self.center.life {
+            return;
+        }
+        self.center.timeout = None;
+        let now = self.clock();
+        if let Some(hub) = self.center.hub.as_mut() {
+            if hub.next_timeout().is_some_and(|at| at <= now) {
+                hub.handle_timeout(now);
+            }
+            self.center_turn();
+        }
+    }
+
+    pub(super) fn center_sync(&mut self, life: u64) {
+        if life != self.center.life || !self.center.is_up() {
+            return;
+        }
+        if self.center.fail_commit {
+            self.center.fail_commit = false;
+            self.coverage.note("fault", "center commit fails");
+            let back = self.rng.range(50, 3000);
+            self.center.disk.crash(0);
+            return self.center_crash(back);
+        }
+        self.center.note_durable();
+        let tickets = self.center.disk.sync();
+        if self.broken != Some(Broken::CenterActsBeforeCommit) {
+            tickets.into_iter().for_each(|ticket| self.center_event(Event::Committed(ticket)));
+        }
+    }
+
+    pub(super) fn center_read(&mut self, life: u64, read: Read) {
+        if life != self.center.life || !self.center.is_up() {
+            return;
+        }
+        let store = self.center.disk.durable();
+        let event = match read {
+            Read::Log { link, group, after, entries, bytes } => {
+                let records = store.read_log(group, after, entries, bytes).expect("memory can be read");
+                Event::Log { link, group, after, records }
+            }
+            Read::Hashes { link, places } => {
+                let hash = |(group, seq): (GroupNumber, Seq)| store.hash_at(group, seq).expect("memory can be read");
+                Event::Hashes { link, hashes: places.into_iter().map(hash).collect() }
+            }
+            Read::Sources { group, gateway } => {
+                let sources = store.sources(group, &gateway).expect("memory can be read");
+                Event::Sources { group, gateway, sources }
+            }
+        };
+        self.center_event(event);
+    }
+
+    /// Does what the hub asks for, and looks when it wants to be called again.
+    fn center_turn(&mut self) {
+        let life = self.center.life;
+        while let Some(action) = self.center.hub.as_mut().and_then(Hub::poll_action) {
+            match action {
+                Action::Commit { ticket, changes } => {
+                    for change in &changes {
+                        self.coverage.note("center commits", kind(change));
+                    }
+                    self.center.disk.write(ticket, changes);
+                    let sync = self.rng.range(0, self.delays.sync);
+                    self.after(sync, Due::CenterSync(life));
+                    if self.broken == Some(Broken::CenterActsBeforeCommit) {
+                        let now = self.clock();
+                        if let Some(hub) = self.center.hub.as_mut() {
+                            hub.handle(Event::Committed(ticket), now);
+                        }
+                    }
+                }
+                Action::Send { link, frame } => self.send_down(link.0, frame),
+                Action::Close { link, condition, text } => {
+                    self.coverage.note("center closes", condition.as_str());
+                    let bye = ToGateway::Bye(Bye { condition, text });
+                    self.send_down(link.0, encode::to_gateway(&bye).into());
+                    self.center_closes(link.0);
+                }
+                Action::ReadLog { link, group, after, entries, bytes } => {
+                    self.coverage.note("center reads", "log");
+                    self.later(life, Read::Log { link, group, after, entries, bytes });
+                }
+                Action::ReadHashes { link, places } => self.later(life, Read::Hashes { link, places }),
+                Action::ReadSources { group, gateway } => {
+                    self.coverage.note("center reads", "sources");
+                    self.later(life, Read::Sources { group, gateway });
+                }
+                Action::Reply { .. } => {}
+            }
+        }
+        let next = self.center.hub.as_ref().and_then(Hub::next_timeout);
+        if let Some(at) = next.filter(|at| self.center.timeout.is_none_or(|set| *at < set)) {
+            self.center.timeout = Some(at);
+            self.at(at.0, Due::CenterTimeout(life));
+        }
+    }
+
+    fn later(&mut self, life: u64, read: Read) {
+        let delay = self.rng.range(0, self.delays.sync);
+        self.after(delay, Due::CenterRead(life, read));
+    }
+}
+
+/// What a change is called in the coverage.
+fn kind(change: &Change) -> &'static str {
+    match change {
+        Change::Enterprise(_) => "enterprise",
+        Change::Gateway(_) => "gateway",
+        Change::Enrolment(_) => "enrolment",
+        Change::EnrolmentGone(_) => "enrolment gone",
+        Change::Group(_) => "group",
+        Change::Member(_) => "member",
+        Change::Append(_) => "append",
+        Change::Mark { .. } => "mark",
+        Change::Refused { .. } => "refused",
+        Change::Confirmed { .. } => "confirmed",
+        Change::Fate(_) => "fate",
+        Change::Trim { .. } => "trim",
+    }
+}

@@ -1,0 +1,3 @@
+//! The simulator's schedules, and the proof that it would notice a broken rule.
+
+mod hub;
