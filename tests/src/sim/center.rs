@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use intergroup_center::hub::{Action, AdminId, AdminRequest, Config, Event, Hub, LinkId, Ticket};
+use intergroup_center::hub::{Action, AdminId, AdminRequest, Config, Event, Hub, LinkId, Proof, Ticket};
 use intergroup_center::store::memory::MemoryStore;
 use intergroup_center::store::{Change, Fate, Record, RecordKind, Store};
 use intergroup_schemas::ids::{GatewayId, GroupNumber, Seq};
@@ -79,7 +79,7 @@ impl Center {
             let display = None;
             let again = false;
             let add = AdminRequest::AddEnterprise { gateway: gateway.clone(), display, secret, expires, again };
-            let certify = AdminRequest::Certify { gateway, certificate: secret, expires, code: Some(secret) };
+            let certify = AdminRequest::Certify { gateway, certificate: secret, expires, proof: Proof::Code(secret) };
             for request in [add, certify] {
                 hub.handle(Event::Admin { id: AdminId(0), request }, now);
                 while let Some(action) = hub.poll_action() {
