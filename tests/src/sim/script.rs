@@ -341,7 +341,7 @@ impl Script {
         let mut out = Vec::new();
         let me = COMPANIES[self.me];
         let gateway = gateway_id(self.me);
-        let head = book.keys().filter(|(g, _)| *g == GROUP).next_back().map_or(Seq(0), |(_, seq)| *seq);
+        let head = book.keys().rfind(|(g, _)| *g == GROUP).map_or(Seq(0), |(_, seq)| *seq);
         if self.memory.cursor != head {
             out.push(format!("{me} stands at {} of {head}", self.memory.cursor));
         }
