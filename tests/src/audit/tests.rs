@@ -152,6 +152,19 @@ fn a_server_that_forgets_its_own_is_named_and_nobody_else_blamed() {
 }
 
 #[test]
+fn what_a_server_forgot_after_passing_it_on_must_still_be_everywhere() {
+    let mut dice = Dice(1);
+    let mut rooms = right(&mut dice);
+    let gone = rooms[0].archive.iter().position(|e| !e.foreign).expect("there are own lines");
+    let gone = rooms[0].archive.remove(gone).sent;
+    let verdict = audit(&rooms);
+    assert!(verdict.is_good() && verdict.lost_at_home.len() == 1, "{verdict}");
+    let copy = rooms[1].archive.iter().position(|e| e.sent == gone).expect("it was passed on");
+    rooms[1].archive.remove(copy);
+    assert_eq!(audit(&rooms).lost.len(), 1);
+}
+
+#[test]
 fn nothing_at_all_is_not_good() {
     assert!(!audit(&[]).is_good());
 }

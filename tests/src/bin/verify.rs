@@ -1,11 +1,10 @@
 //! `cargo verify`: runs all the tests, from packages to crash runs, and stops at the first failure.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use intergroup_tests::machine::{NEEDED, Steps, install, run};
+use intergroup_tests::machine::{NEEDED, Steps, cargo, install, run};
 
 /// Runs all the tests: formatting, lints, unit and property tests, the simulator, scenarios on real servers, crash runs.
 #[derive(Debug, Parser)]
@@ -18,13 +17,6 @@ struct Args {
 
 /// Tests that start servers lie in modules of this name, so that they can be left out.
 const ON_SERVERS: &str = "on_servers";
-
-fn cargo(args: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from));
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies below the top");
-    command.args(args).current_dir(top).env("CARGO_TERM_COLOR", "never").env("RUST_BACKTRACE", "0");
-    command
-}
 
 /// The lines of `cargo test` that show how far it is.
 fn progress(line: &str) -> bool {

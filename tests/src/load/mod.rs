@@ -10,3 +10,4 @@ mod wire;
 
 pub use client::{Account, Client, Heard};
 pub use stanza::Stanza;
+pub use wire::Splitter;

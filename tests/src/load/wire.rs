@@ -2,7 +2,7 @@
 
 /// Finds where stanzas end, however the bytes arrive.
 #[derive(Debug, Default)]
-pub(super) struct Splitter {
+pub struct Splitter {
     buffer: Vec<u8>,
     /// How far the buffer has been looked at.
     at: usize,
@@ -18,12 +18,14 @@ struct Tag {
 }
 
 impl Splitter {
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    /// Takes the next bytes, split anywhere.
+    pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
     /// The next stanza, or the stream header (which ends at depth 1 and stands alone).
-    pub(super) fn next(&mut self) -> Option<String> {
+    #[expect(clippy::should_implement_trait, reason = "more bytes may follow a none")]
+    pub fn next(&mut self) -> Option<String> {
         while let Some(&byte) = self.buffer.get(self.at) {
             self.at += 1;
             let Some(tag) = &mut self.tag else {

@@ -27,13 +27,18 @@ impl Default for Steps {
 }
 
 impl Steps {
+    /// The time since the beginning, for people.
+    pub fn elapsed(&self) -> String {
+        clock(self.begun.elapsed())
+    }
+
     /// Prints a heading, does the step, prints how long it took.
     ///
     /// # Errors
     /// The step's own.
     pub fn step<T>(&self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let (bold, off) = if self.colour { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        println!("{bold}== {name}{off}  (at {})", clock(self.begun.elapsed()));
+        println!("{bold}== {name}{off}  (at {})", self.elapsed());
         let _ = std::io::stdout().flush();
         let from = Instant::now();
         let done = work();

@@ -19,9 +19,9 @@ use super::{addresses, rooms};
 /// The center's port.
 const CENTER_PORT: u16 = 17100;
 /// How long a state that must come may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a program's state is asked for while waiting.
-const RETRY: Duration = Duration::from_millis(100);
+pub(super) const RETRY: Duration = Duration::from_millis(100);
 
 /// What a world shall have.
 #[derive(Debug, Default)]
@@ -169,8 +169,6 @@ pub struct Company {
 impl Company {
     async fn enroll(&mut self, above: &std::path::Path, center: &Center) -> Result<()> {
         let code = center.daemon.run(&["enterprise", "add", &self.id, "--display", &self.display]).await?;
-        // The code stands on a line of its own; whatever else is printed is for people.
-        let code = code.lines().map(str::trim).filter(|l| !l.is_empty()).max_by_key(|l| l.len()).context("no code")?;
         let plan = &self.server.plan;
         let gateway = GatewayPlan {
             company: &self.id,
@@ -181,7 +179,7 @@ impl Company {
             domain: plan.domain(),
             proxy: self.ways.as_ref().map(|ways| ways.link.address()),
         };
-        self.gateway = Some(daemon::gateway(above, &gateway, code).await?);
+        self.gateway = Some(daemon::gateway(above, &gateway, code.trim()).await?);
         Ok(())
     }
 
@@ -228,7 +226,7 @@ impl Company {
     /// # Errors
     /// It ended, or has not got them after a minute.
     pub async fn connected(&mut self) -> Result<()> {
-        self.status_is("both links", |status| rooms::flag(status, "server") && rooms::flag(status, "link")).await?;
+        self.status_is("both links", |status| rooms::up(status, "server") && rooms::up(status, "center")).await?;
         Ok(())
     }
 }

@@ -4,14 +4,16 @@
 //! believe that it talks to the center's own address is led through it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use crate::load::Splitter;
 
 /// Longest request head of a CONNECT.
 const HEAD_BYTES: usize = 4096;
@@ -34,6 +36,7 @@ pub enum Flow {
 pub struct Relay {
     address: SocketAddr,
     flow: watch::Sender<Flow>,
+    withheld: Arc<OnceLock<String>>,
     connections: Arc<AtomicU64>,
     acceptor: JoinHandle<()>,
 }
@@ -49,20 +52,22 @@ impl Relay {
         let (flow, watched) = watch::channel(Flow::Open);
         let connections = Arc::new(AtomicU64::new(0));
         let counter = connections.clone();
+        let withheld = Arc::new(OnceLock::new());
+        let withhold = withheld.clone();
         let acceptor = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let watched = watched.clone();
-                let counter = counter.clone();
+                let (counter, withhold) = (counter.clone(), withhold.clone());
                 tokio::spawn(async move {
                     let mut ended = watched.clone();
                     tokio::select! {
-                        _ = carry(stream, target, watched, &counter) => {}
+                        _ = carry(stream, target, watched, &counter, &withhold) => {}
                         _ = ended.wait_for(|flow| *flow == Flow::Cut) => {}
                     }
                 });
             }
         });
-        Ok(Relay { address, flow, connections, acceptor })
+        Ok(Relay { address, flow, withheld, connections, acceptor })
     }
 
     /// Where it listens.
@@ -78,6 +83,12 @@ impl Relay {
     /// Changes what it does from now on.
     pub fn set(&self, flow: Flow) {
         self.flow.send_replace(flow);
+    }
+
+    /// From the next connection on, stanzas on their way to the target that contain this text vanish.
+    pub fn withhold(&self, text: &str) {
+        // A second text would be a mistake of the test; the first stays.
+        let _ = self.withheld.set(text.to_owned());
     }
 
     /// Ends all connections; new ones pass.
@@ -112,6 +123,7 @@ async fn carry(
     target: Option<SocketAddr>,
     flow: watch::Receiver<Flow>,
     counter: &AtomicU64,
+    withheld: &OnceLock<String>,
 ) -> Result<()> {
     near.set_nodelay(true)?;
     let far = match target {
@@ -135,8 +147,8 @@ async fn carry(
     let (near_in, near_out) = near.into_split();
     let (far_in, far_out) = far.into_split();
     tokio::select! {
-        ended = one_way(near_in, far_out, flow.clone()) => ended,
-        ended = one_way(far_in, near_out, flow) => ended,
+        ended = one_way(near_in, far_out, flow.clone(), withheld.get()) => ended,
+        ended = one_way(far_in, near_out, flow, None) => ended,
     }
 }
 
@@ -144,15 +156,26 @@ async fn one_way(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
     mut flow: watch::Receiver<Flow>,
+    withheld: Option<&String>,
 ) -> Result<()> {
     let mut chunk = vec![0; CHUNK_BYTES];
+    let mut stanzas = Splitter::default();
     loop {
         let read = from.read(&mut chunk).await?;
         if read == 0 {
             return Ok(());
         }
         flow.wait_for(|flow| *flow != Flow::Held).await?;
-        to.write_all(&chunk[..read]).await?;
+        let Some(text) = withheld else {
+            to.write_all(&chunk[..read]).await?;
+            continue;
+        };
+        stanzas.push(&chunk[..read]);
+        while let Some(stanza) = stanzas.next() {
+            if !stanza.contains(text.as_str()) {
+                to.write_all(stanza.as_bytes()).await?;
+            }
+        }
     }
 }
 

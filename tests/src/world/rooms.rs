@@ -1,14 +1,15 @@
 //! Rooms and groups: made as people and administrators make them.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
-use super::build::{Company, World};
+use super::build::{Company, PATIENCE, RETRY, World};
 use crate::load::Client;
 
-/// Whether a figure of a status is true, wherever it stands.
-pub(super) fn flag(status: &Value, name: &str) -> bool {
-    find(status, name).and_then(Value::as_bool) == Some(true)
+/// Whether a link that a status describes is up.
+pub(super) fn up(status: &Value, link: &str) -> bool {
+    find(status, link).is_some_and(|link| link["up"] == true)
 }
 
 /// The first value of that name, at any depth.
@@ -82,6 +83,7 @@ impl World {
         }
         for company in &mut self.companies {
             company.room_ready(room).await?;
+            company.room_shared("alice", room, &number).await?;
         }
         Ok(number)
     }
@@ -97,6 +99,25 @@ impl Company {
         self.status_is(&format!("{jid} ready"), |status| room_state(status, &jid).is_some_and(|state| state == READY))
             .await?;
         Ok(())
+    }
+
+    /// Returns when the room's archive says that messages cross from now on.
+    ///
+    /// # Errors
+    /// It does not say so after a minute.
+    pub async fn room_shared(&self, reader: &str, room: &str, number: &str) -> Result<()> {
+        let mut client = Client::connect(&self.server.account(reader), "reader").await?;
+        let (room, notice) = (self.server.room(room), format!("{SHARED} {number} "));
+        client.join(&room, &format!("{reader} (reading)")).await?;
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let archive = client.archive(&room).await?;
+            if archive.iter().filter_map(|s| s.text("body")).any(|body| body.contains(&notice)) {
+                return Ok(());
+            }
+            sleep(RETRY).await;
+        }
+        bail!("{room} was not told that it is shared in group {number}")
     }
 
     /// What the gateway's status says of a room.
@@ -122,7 +143,9 @@ impl Company {
 }
 
 /// The state of a room that passes messages on.
-const READY: &str = "open";
+const READY: &str = "connected";
+/// What a gateway says in a room when messages begin to cross.
+const SHARED: &str = "shared from now on in group";
 
 fn room_state<'a>(status: &'a Value, jid: &str) -> Option<&'a str> {
     let rooms = find(status, "rooms")?.as_array()?;

@@ -1,3 +1,4 @@
 //! Scenarios on real servers. Everything that starts a server lies in a module `on_servers`, which `cargo verify --quick` skips.
 
+mod demo;
 mod servers;
