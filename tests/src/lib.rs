@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod bench;
 pub mod client;
+pub mod faults;
 pub mod load;
 pub mod machine;
 pub mod sim;

@@ -1,4 +1,3 @@
 //! Scenarios on real servers. Everything that starts a server lies in a module `on_servers`, which `cargo verify --quick` skips.
 
-mod demo;
 mod servers;
