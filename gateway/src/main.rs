@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! `intergroup-gateway`: the enterprise's side.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    intergroup_gateway::cli::run()
+}

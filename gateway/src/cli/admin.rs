@@ -1,0 +1,67 @@
+//! The commands that the running gateway performs.
+
+use std::time::Duration;
+
+use super::args::{Command, Common, Group};
+use super::{Exit, print};
+use crate::control::{Answer, Failure, Request, ask};
+
+pub(super) fn run(common: &Common, command: Command) -> Exit {
+    let Some(request) = request(command) else { return Exit::Usage };
+    let dir = common.dir();
+    let path = dir.0.display();
+    let say = |text: String| eprintln!("intergroup-gateway: {text}");
+    match ask(&dir.socket(), &request, Duration::from_secs(common.wait)) {
+        Ok(answer) => {
+            if common.json {
+                match serde_json::to_string(&answer) {
+                    Ok(line) => println!("{line}"),
+                    Err(e) => say(e.to_string()),
+                }
+            } else if let Answer::Refused { condition, text } = &answer {
+                say(condition.map_or_else(|| text.clone(), |c| format!("{}: {text}", c.as_str())));
+            } else {
+                print!("{}", print::text(&request, &answer));
+            }
+            if matches!(answer, Answer::Refused { .. }) { Exit::Refused } else { Exit::Ok }
+        }
+        Err(Failure::NotRunning) => {
+            let hint =
+                if dir.config().exists() { "start it with" } else { "make one with `intergroup-gateway init`, then" };
+            say(format!("no gateway is running in {path}; {hint} `intergroup-gateway serve --dir {path}`"));
+            Exit::NotRunning
+        }
+        Err(Failure::Socket(e)) => {
+            say(format!("{}: {e} (only the user who runs the gateway, and root, may use it)", dir.socket().display()));
+            Exit::NotRunning
+        }
+        Err(Failure::Timeout) => {
+            say(format!(
+                "not done within {} s; the gateway goes on trying. `status` says what it waits for",
+                common.wait
+            ));
+            Exit::Later
+        }
+        Err(Failure::NoAnswer(text)) => {
+            say(text);
+            Exit::Later
+        }
+    }
+}
+
+/// What the daemon is asked; none for the commands that need no daemon.
+fn request(command: Command) -> Option<Request> {
+    Some(match command {
+        Command::Init(_) | Command::Enroll { .. } | Command::Serve => return None,
+        Command::Status => Request::Status,
+        Command::Map { group, room } => Request::Map { group, room },
+        Command::Unmap { group } => Request::Unmap { group },
+        Command::Group(Group::Create { name, room }) => Request::Create { name, room },
+        Command::Group(Group::Join { group, room }) => Request::Join { group, room },
+        Command::Group(Group::Allow { group, enterprise }) => Request::Allow { group, enterprise },
+        Command::Group(Group::Leave { group }) => Request::Leave { group },
+        Command::Group(Group::List) => Request::List,
+        Command::Group(Group::Show { group }) => Request::Show { group },
+        Command::Group(Group::Delete { group }) => Request::Delete { group },
+    })
+}

@@ -1,0 +1,183 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use intergroup_schemas::ids::{EnterpriseId, GroupNumber};
+
+use crate::config::Dir;
+
+/// Bridges rooms of your own XMPP server to groups that span companies.
+#[derive(Debug, Parser)]
+#[command(name = "intergroup-gateway", version, about)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Common {
+    /// The gateway's directory
+    #[arg(long, global = true, env = "INTERGROUP_GATEWAY_DIR", default_value = "/var/lib/intergroup-gateway")]
+    dir: PathBuf,
+    /// Print one line of JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Wait for at most so many seconds
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(super) wait: u64,
+}
+
+impl Common {
+    pub(super) fn dir(&self) -> Dir {
+        Dir(self.dir.clone())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a gateway in its directory; asks for what is missing
+    Init(Init),
+    /// Get a certificate from the center, with the code that its operator gave you
+    Enroll {
+        /// The code; `-`, or nothing, reads it from standard input, so that it does not show in the list of processes
+        code: Option<String>,
+    },
+    /// Run the gateway
+    Serve,
+    /// How the gateway is
+    Status,
+    /// Groups
+    #[command(subcommand)]
+    Group(Group),
+    /// Map a room to a group that this gateway belongs to
+    Map {
+        /// The group's number
+        group: GroupNumber,
+        /// The room: its name, or its address
+        #[arg(long)]
+        room: String,
+    },
+    /// End the mapping of a group; membership stays
+    Unmap {
+        /// The group's number
+        group: GroupNumber,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Group {
+    /// Make a group and map a room to it; prints its number
+    Create {
+        /// What people call it
+        name: String,
+        /// The room: its name, or its address
+        #[arg(long)]
+        room: String,
+    },
+    /// Join a group and map a room to it
+    Join {
+        /// The group's number
+        group: GroupNumber,
+        /// The room: its name, or its address
+        #[arg(long)]
+        room: String,
+    },
+    /// Allow an enterprise to join (the owner only)
+    Allow {
+        /// The group's number
+        group: GroupNumber,
+        /// The enterprise's id at the center
+        enterprise: EnterpriseId,
+    },
+    /// Leave a group, after everything said in its room has gone out
+    Leave {
+        /// The group's number
+        group: GroupNumber,
+    },
+    /// All groups that this enterprise owns, belongs to or may join
+    List,
+    /// One group
+    Show {
+        /// The group's number
+        group: GroupNumber,
+    },
+    /// End a group for all (the owner only)
+    Delete {
+        /// The group's number
+        group: GroupNumber,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Init {
+    /// HOST:PORT of the server's component listener
+    #[arg(long)]
+    pub(super) server: Option<String>,
+    /// The component's domain, as configured in the server
+    #[arg(long)]
+    pub(super) component: Option<String>,
+    /// A file with the component's secret, which is copied into the directory
+    #[arg(long)]
+    pub(super) secret_file: Option<PathBuf>,
+    /// The domain of the server's room service
+    #[arg(long)]
+    pub(super) rooms: Option<String>,
+    /// A domain of the enterprise's accounts; may be given several times, the main one first
+    #[arg(long = "domain")]
+    pub(super) domains: Vec<String>,
+    /// The nick of the gateway's own occupant
+    #[arg(long)]
+    pub(super) nick: Option<String>,
+    /// An HTTP proxy on the way to the center, `http://HOST:PORT`; one with a password goes into
+    /// INTERGROUP_GATEWAY_PROXY, where it does not show in the list of processes
+    #[arg(long)]
+    pub(super) proxy: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("intergroup-gateway").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_the_readme_shows_is_understood() {
+        let args = parse("group create Apollo --room apollo --json --dir /x").unwrap();
+        assert!(args.common.json && args.common.dir().0.ends_with("x"));
+        assert!(
+            matches!(args.command, Command::Group(Group::Create { name, room }) if name == "Apollo" && room == "apollo")
+        );
+        let args = parse("group allow 10001 globex").unwrap();
+        assert!(matches!(args.command, Command::Group(Group::Allow { group: GroupNumber(10_001), .. })));
+        assert!(matches!(parse("group join 10001 --room apollo").unwrap().command, Command::Group(Group::Join { .. })));
+        assert!(matches!(parse("enroll - --dir /x").unwrap().command, Command::Enroll { code: Some(c) } if c == "-"));
+        assert!(matches!(parse("enroll").unwrap().command, Command::Enroll { code: None }));
+        assert!(matches!(parse("map 1 --room a").unwrap().command, Command::Map { .. }));
+        let args = parse(
+            "init --dir /x --server 127.0.0.1:5347 --component groups.acme.example --secret-file /s --rooms r.example \
+             --domain acme.example --domain acme.org",
+        );
+        let Command::Init(init) = args.unwrap().command else { panic!("not init") };
+        assert_eq!(init.domains, ["acme.example", "acme.org"]);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in
+            ["", "group", "group show", "group show ten", "group allow 1 UPPER", "map 1", "status --wait 0", "dance"]
+        {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Answers as text for people: short, one line for each thing.
+
+use std::fmt::Write;
+
+use intergroup_schemas::link::{Standing, Timestamp};
+
+use crate::control::{Answer, Group, Request, Status};
+
+/// The answer to a request, each line ended.
+pub(super) fn text(request: &Request, answer: &Answer) -> String {
+    match (request, answer) {
+        (Request::Create { .. }, Answer::Group(group)) => format!("{}\n", group.info.number),
+        (Request::Join { .. } | Request::Map { .. }, Answer::Group(group)) => {
+            format!("{} is mapped to {}\n", room(group), group.info.number)
+        }
+        (_, Answer::Group(group)) => one(group),
+        (_, Answer::Groups { groups }) if groups.is_empty() => "no groups\n".to_owned(),
+        (_, Answer::Groups { groups }) => groups.iter().map(line).collect(),
+        (_, Answer::Status(status)) => self::status(status),
+        (_, Answer::Done) => "done\n".to_owned(),
+        (_, Answer::Refused { text, .. }) => format!("{text}\n"),
+    }
+}
+
+fn room(group: &Group) -> &str {
+    group.room.as_ref().map_or("no room", |room| room.as_str())
+}
+
+fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Member => "member",
+        Standing::Left => "left",
+        Standing::Deleted => "deleted",
+        Standing::Unknown => "not a member",
+    }
+}
+
+fn line(group: &Group) -> String {
+    let info = &group.info;
+    format!("{}  {}  {}, {}\n", info.number, info.name, standing(info.standing), room(group))
+}
+
+fn one(group: &Group) -> String {
+    let info = &group.info;
+    let mut out = line(group);
+    let mut add = |name: &str, value: String| {
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "  {name:<9} {value}");
+    };
+    add("owner", info.owner.to_string());
+    if !info.allowed.is_empty() {
+        add("allowed", info.allowed.iter().map(|e| e.as_str()).collect::<Vec<_>>().join(", "));
+    }
+    add("entries", info.head.to_string());
+    for member in &info.members {
+        let online = if member.online { "online" } else { "away" };
+        let (enterprise, gateway) = (&member.enterprise, &member.gateway);
+        add("member", format!("{enterprise}/{gateway} ({}), {online}, has {}", member.display, member.settled));
+    }
+    out
+}
+
+fn time(at: Timestamp) -> String {
+    at.to_wire()
+}
+
+fn status(status: &Status) -> String {
+    let mut out = String::new();
+    let mut add = |name: &str, value: String| {
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "{name:<12} {value}");
+    };
+    let health = |up: bool, text: &Option<String>| match (up, text) {
+        (true, None) => "up".to_owned(),
+        (true, Some(text)) => format!("up ({text})"),
+        (false, Some(text)) => format!("DOWN: {text}"),
+        (false, None) => "DOWN".to_owned(),
+    };
+    match &status.identity {
+        Some(id) => {
+            let until = status.certificate_ends.map(|t| format!(", certificate until {}", time(t)));
+            add("gateway", format!("{id} (version {}{})", status.version, until.unwrap_or_default()));
+        }
+        None => add("gateway", format!("not enrolled (version {})", status.version)),
+    }
+    add("server", format!("{} {}", status.server.address, health(status.server.up, &status.server.text)));
+    let address = status.center.address.as_ref().map_or_else(String::new, |address| format!("{address} "));
+    add("center", format!("{address}{}", health(status.center.up, &status.center.text)));
+    match (&status.store.ok, &status.store.text) {
+        (true, _) => add("store", "ok".to_owned()),
+        (false, text) => add("store", format!("FAILED: {}", text.as_deref().unwrap_or("no reason known"))),
+    }
+    for room in &status.rooms {
+        add(
+            "room",
+            format!(
+                "{} {:?} {}: {}; {} waiting to go out, {} of {} in the room, {} puppets, {} parked",
+                room.group,
+                room.name,
+                room.room,
+                room.state,
+                room.waiting,
+                room.settled,
+                room.received,
+                room.puppets,
+                room.parked
+            ),
+        );
+        if let Some(alarm) = &room.alarm {
+            add("  ALARM", alarm.clone());
+        }
+    }
+    for report in &status.reports {
+        let room = report.room.as_ref().map_or_else(String::new, |room| format!("{room}: "));
+        add(&report.level, format!("{} {room}{}", time(report.at), report.text));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use intergroup_schemas::ids::{GroupNumber, HistoryHash, ListVersion, Seq};
+    use intergroup_schemas::link::{GroupInfo, MemberInfo};
+
+    #[test]
+    fn create_prints_the_number_alone_and_show_the_members() {
+        let member = MemberInfo {
+            enterprise: "globex".parse().unwrap(),
+            display: "Globex".parse().unwrap(),
+            gateway: "main".parse().unwrap(),
+            settled: Seq(7),
+            online: false,
+        };
+        let info = GroupInfo {
+            number: GroupNumber(10_001),
+            name: "Apollo".into(),
+            owner: "acme".parse().unwrap(),
+            incarnation: "i1".parse().unwrap(),
+            head: Seq(9),
+            head_hash: HistoryHash::default(),
+            list: ListVersion(2),
+            standing: Standing::Member,
+            joined_at: Seq(1),
+            joined_hash: HistoryHash::default(),
+            allowed: vec!["globex".parse().unwrap()],
+            members: vec![member],
+        };
+        let answer = Answer::Group(Group { info, room: Some("apollo@c.example".into()) });
+        let create = Request::Create { name: String::new(), room: String::new() };
+        assert_eq!(text(&create, &answer), "10001\n");
+        let shown = text(&Request::Show { group: GroupNumber(10_001) }, &answer);
+        assert!(shown.starts_with("10001  Apollo  member, apollo@c.example\n"), "{shown}");
+        assert!(shown.contains("globex/main (Globex), away, has 7"), "{shown}");
+        assert_eq!(text(&Request::List, &Answer::Groups { groups: Vec::new() }), "no groups\n");
+    }
+}

@@ -1,0 +1,196 @@
+//! What crosses the local socket, and what the commands print with `--json`: a line of JSON each. Fields may be added; none is
+//! renamed, and none changes its meaning.
+
+use std::collections::BTreeMap;
+
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{EnterpriseId, GatewayId, GroupNumber};
+use intergroup_schemas::link::{GroupInfo, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::bridge::status::RoomStatus;
+use crate::ids::RoomJid;
+
+/// What a command asks for: `{"command":"create","name":"Apollo","room":"apollo"}`. A room is written as people write it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Request {
+    /// Everything about the gateway.
+    Status,
+    /// Open the link to the center anew: the identity has changed.
+    Reconnect,
+    /// Make a group and map a room to it.
+    Create {
+        /// Its name.
+        name: String,
+        /// The room.
+        room: String,
+    },
+    /// Join a group and map a room to it.
+    Join {
+        /// The group.
+        group: GroupNumber,
+        /// The room.
+        room: String,
+    },
+    /// Map a room to a group that the gateway belongs to.
+    Map {
+        /// The group.
+        group: GroupNumber,
+        /// The room.
+        room: String,
+    },
+    /// End a mapping; membership stays.
+    Unmap {
+        /// The group.
+        group: GroupNumber,
+    },
+    /// End the mapping and leave the group.
+    Leave {
+        /// The group.
+        group: GroupNumber,
+    },
+    /// Allow an enterprise to join.
+    Allow {
+        /// The group.
+        group: GroupNumber,
+        /// Who may join.
+        enterprise: EnterpriseId,
+    },
+    /// End a group for all.
+    Delete {
+        /// The group.
+        group: GroupNumber,
+    },
+    /// All groups of the enterprise.
+    List,
+    /// One group.
+    Show {
+        /// The group.
+        group: GroupNumber,
+    },
+}
+
+/// What came of it: `{"result":"done"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "kebab-case")]
+pub enum Answer {
+    /// Done; there is nothing to tell.
+    Done,
+    /// A group, as it is now.
+    Group(Group),
+    /// All groups.
+    Groups {
+        /// In order of number.
+        groups: Vec<Group>,
+    },
+    /// Everything about the gateway.
+    Status(Box<Status>),
+    /// It was not done.
+    Refused {
+        /// Why, where the table of conditions has a row for it.
+        condition: Option<Condition>,
+        /// In words: what happened, what it means, what to do.
+        text: String,
+    },
+}
+
+/// A group, with its room here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// The group.
+    #[serde(flatten)]
+    pub info: GroupInfo,
+    /// The room that is mapped to it here, if one is.
+    pub room: Option<RoomJid>,
+}
+
+/// Everything about the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// When the process began, in milliseconds since 1970 UTC.
+    pub started: Timestamp,
+    /// Who the gateway is to the center; none: not enrolled.
+    pub identity: Option<GatewayId>,
+    /// When its certificate ends, in milliseconds since 1970 UTC.
+    pub certificate_ends: Option<Timestamp>,
+    /// The link to the enterprise's own server.
+    pub server: Server,
+    /// The link to the center.
+    pub center: Center,
+    /// The store.
+    pub store: StoreHealth,
+    /// Each mapped room.
+    pub rooms: Vec<RoomStatus>,
+    /// The last things that an administrator should know, oldest first.
+    pub reports: Vec<Report>,
+    /// Counts since the process began, by name.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// The link to the enterprise's own server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// It is up.
+    pub up: bool,
+    /// `HOST:PORT`.
+    pub address: String,
+    /// What is wrong, what it means, what to do.
+    pub text: Option<String>,
+}
+
+/// The link to the center.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Center {
+    /// It is up.
+    pub up: bool,
+    /// Over which address.
+    pub address: Option<String>,
+    /// What is wrong, what it means, what to do.
+    pub text: Option<String>,
+}
+
+/// The store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreHealth {
+    /// It serves.
+    pub ok: bool,
+    /// What is wrong, what it means, what to do.
+    pub text: Option<String>,
+}
+
+/// Something that an administrator should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// When it was said, in milliseconds since 1970 UTC.
+    pub at: Timestamp,
+    /// `info`, `warning` or `alarm`.
+    pub level: String,
+    /// Of which room, if of one.
+    pub room: Option<RoomJid>,
+    /// What happened, what it means, what to do.
+    pub text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_are_as_documented() {
+        let line = |request: &Request| serde_json::to_string(request).unwrap();
+        let create = Request::Create { name: "Apollo".into(), room: "apollo".into() };
+        assert_eq!(line(&create), r#"{"command":"create","name":"Apollo","room":"apollo"}"#);
+        let allow = Request::Allow { group: GroupNumber(10_001), enterprise: "globex".parse().unwrap() };
+        assert_eq!(line(&allow), r#"{"command":"allow","group":10001,"enterprise":"globex"}"#);
+        assert_eq!(line(&Request::Status), r#"{"command":"status"}"#);
+        assert_eq!(serde_json::to_string(&Answer::Done).unwrap(), r#"{"result":"done"}"#);
+        let refused = Answer::Refused { condition: Some(Condition::NotOwner), text: "no".into() };
+        let text = serde_json::to_string(&refused).unwrap();
+        assert_eq!(text, r#"{"result":"refused","condition":"not-owner","text":"no"}"#);
+        assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), refused);
+        assert_eq!(serde_json::from_str::<Request>(&line(&create)).unwrap(), create);
+    }
+}
