@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::write::Element;
+use super::write::{Element, push_number};
 use super::*;
 
 pub(super) fn word(value: impl Serialize) -> String {
@@ -46,14 +46,15 @@ pub fn to_center(what: &ToCenter) -> String {
             }
         }),
         ToCenter::Relay(relay) => {
-            let mut out = String::with_capacity(relay.payload.len() + 256);
+            let mut out = with_room(relay);
             let mut e = Element::new(&mut out, "relay");
-            e.attr("xmlns", &NAMESPACE).attr("group", &relay.group).attr("epoch", &relay.epoch).attr("n", &relay.n);
+            e.text("xmlns", NAMESPACE).number("group", relay.group.0);
+            e.text("epoch", relay.epoch.as_str()).number("n", relay.n.0);
             if let Some(source) = &relay.source {
-                e.attr("src", source);
+                e.text("src", source.as_str());
             }
-            e.attr("list", &relay.list).attr("user", &relay.user).attr("nick", &relay.nick);
-            e.attr("at", &relay.at.wire()).flag("late", relay.late).raw(payload(&relay.payload));
+            e.number("list", relay.list.0);
+            said(&mut e, relay);
             e.finish();
             out
         }
@@ -83,15 +84,36 @@ fn resume(e: &mut Element<'_>, r: &Resume) {
     e.attr("group", &r.group).attr("after", &r.after);
 }
 
+/// Bytes of names, numbers and the like in a relay or deliver.
+const FIXED_BYTES: usize = 256;
+
+/// An empty string that the stanza fits into, should nothing in it need to be escaped.
+fn with_room(relay: &Relay) -> String {
+    let names = relay.user.as_str().len() + relay.nick.as_str().len();
+    let source = relay.source.as_ref().map_or(0, |s| s.as_str().len());
+    String::with_capacity(relay.payload.len() + names + source + FIXED_BYTES)
+}
+
+/// What relay and deliver have in common, to the end of the payload.
+fn said(e: &mut Element<'_>, relay: &Relay) {
+    e.text("user", relay.user.as_str()).text("nick", relay.nick.as_str());
+    e.text("at", relay.at.wire().as_str()).flag("late", relay.late).raw(payload(&relay.payload));
+}
+
 /// Encodes a message for delivery straight from what was relayed: built once, the same bytes for every gateway.
 #[must_use]
 pub fn deliver(relay: &Relay, seq: Seq, enterprise: &EnterpriseId) -> String {
-    let mut out = String::with_capacity(relay.payload.len() + 256);
+    let mut out = with_room(relay);
     let mut e = Element::new(&mut out, "deliver");
-    e.attr("xmlns", &NAMESPACE).attr("group", &relay.group).attr("seq", &seq).attr("enterprise", enterprise);
-    e.attr("key", &format_args!("{}.{}", relay.epoch, relay.n)).attr("list", &relay.list);
-    e.attr("user", &relay.user).attr("nick", &relay.nick).attr("at", &relay.at.wire()).flag("late", relay.late);
-    e.raw(payload(&relay.payload));
+    e.text("xmlns", NAMESPACE).number("group", relay.group.0).number("seq", seq.0);
+    e.text("enterprise", enterprise.as_str());
+    e.value("key", |out| {
+        out.push_str(relay.epoch.as_str());
+        out.push('.');
+        push_number(out, relay.n.0);
+    });
+    e.number("list", relay.list.0);
+    said(&mut e, relay);
     e.finish();
     out
 }

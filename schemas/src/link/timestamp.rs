@@ -2,8 +2,6 @@
 //!
 //! Every message carries one, so the usual form is read and written digit by digit; all other forms are left to chrono.
 
-use std::fmt;
-
 use chrono::DateTime;
 
 use super::Timestamp;
@@ -21,15 +19,9 @@ const LONGEST_BYTES: usize = 64;
 pub(super) struct Wire([u8; 24]);
 
 impl Wire {
-    fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         // Digits and punctuation only.
         std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -53,7 +45,7 @@ impl Timestamp {
     /// moment within.
     #[must_use]
     pub fn to_wire(self) -> String {
-        self.wire().to_string()
+        self.wire().as_str().to_owned()
     }
 
     /// From the wire; any offset and any precision is understood, none is an error.

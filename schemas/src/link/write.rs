@@ -5,10 +5,7 @@ use std::fmt::{Display, Write};
 /// Appends text with the five characters escaped, and white space that attribute normalisation would change.
 /// Characters that XML forbids become U+FFFD.
 pub fn push_escaped(out: &mut String, text: &str) {
-    let plain = |c: char| {
-        !matches!(c, '&' | '<' | '>' | '"' | '\'') && !c.is_control() && !matches!(c, '\u{FFFE}' | '\u{FFFF}')
-    };
-    if text.chars().all(plain) {
+    if text.bytes().all(|b| PLAIN[usize::from(b)]) {
         return out.push_str(text);
     }
     for c in text.chars() {
@@ -27,6 +24,23 @@ pub fn push_escaped(out: &mut String, text: &str) {
     }
 }
 
+/// Bytes that stand for themselves. U+FFFE and U+FFFF, which XML forbids, begin with 0xEF.
+const PLAIN: [bool; 256] = {
+    let mut table = [true; 256];
+    let mut b = 0;
+    while b < 0x20 {
+        table[b] = false;
+        b += 1;
+    }
+    let special = [b'&', b'<', b'>', b'"', b'\'', 0xEF];
+    let mut n = 0;
+    while n < special.len() {
+        table[special[n] as usize] = false;
+        n += 1;
+    }
+    table
+};
+
 struct Escaping<'a>(&'a mut String);
 
 impl Write for Escaping<'_> {
@@ -34,6 +48,24 @@ impl Write for Escaping<'_> {
         push_escaped(self.0, text);
         Ok(())
     }
+}
+
+/// Appends a number in decimal.
+pub(super) fn push_number(out: &mut String, mut number: u64) {
+    /// As many as 2^64 has.
+    const DIGITS: usize = 20;
+    let mut digits = [b'0'; DIGITS];
+    let mut from = DIGITS - 1;
+    loop {
+        digits[from] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+        from -= 1;
+    }
+    // Digits are UTF-8.
+    out.push_str(std::str::from_utf8(&digits[from..]).unwrap_or_default());
 }
 
 /// An element being written. `attr` comes before any child; `finish` ends it.
@@ -51,12 +83,28 @@ impl<'a> Element<'a> {
     }
 
     pub(super) fn attr(&mut self, name: &str, value: &dyn Display) -> &mut Self {
+        self.value(name, |out| {
+            // Writing to a string does not fail.
+            let _ = write!(Escaping(out), "{value}");
+        })
+    }
+
+    /// An attribute that is text already, for stanzas of which there are many.
+    pub(super) fn text(&mut self, name: &str, value: &str) -> &mut Self {
+        self.value(name, |out| push_escaped(out, value))
+    }
+
+    /// An attribute that is a number, for stanzas of which there are many.
+    pub(super) fn number(&mut self, name: &str, value: u64) -> &mut Self {
+        self.value(name, |out| push_number(out, value))
+    }
+
+    pub(super) fn value(&mut self, name: &str, push: impl FnOnce(&mut String)) -> &mut Self {
         debug_assert!(self.open, "attributes come before children");
         self.out.push(' ');
         self.out.push_str(name);
         self.out.push_str("='");
-        // Writing to a string does not fail.
-        let _ = write!(Escaping(self.out), "{value}");
+        push(self.out);
         self.out.push('\'');
         self
     }
