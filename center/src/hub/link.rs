@@ -4,10 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use intergroup_schemas::ids::{GatewayId, GroupNumber, Seq};
 use intergroup_schemas::limits;
-use intergroup_schemas::link::{Hello, ToGateway, encode};
-
-use super::event::LinkId;
-use super::{Action, Hub};
+use intergroup_schemas::link::Hello;
 
 /// A link in memory.
 #[derive(Debug)]
@@ -81,22 +78,6 @@ impl Link {
         for _ in 0..count {
             let Some(size) = self.out.pop_front() else { return };
             self.out_bytes -= size;
-        }
-    }
-}
-
-impl Hub {
-    /// Sends a stanza of a group's stream, which costs credit.
-    pub(super) fn send_stream(&mut self, id: LinkId, stanza: &ToGateway) {
-        self.send_shared(id, encode::to_gateway(stanza).into());
-        self.counters.placeholders += 1;
-    }
-
-    pub(super) fn send_shared(&mut self, id: LinkId, frame: bytes::Bytes) {
-        if let Some(link) = self.links.get_mut(&id) {
-            link.out.push_back(frame.len());
-            link.out_bytes += frame.len();
-            self.actions.push_back(Action::Send { link: id, frame });
         }
     }
 }

@@ -150,7 +150,7 @@ impl Hub {
             Event::Stanza { link, stanza } => self.stanza(link, stanza),
             Event::BadRelay { link, group, epoch, n, condition } => self.bad_relay(link, group, epoch, n, condition),
             Event::Committed(ticket) => self.committed(ticket),
-            Event::Log { link, group, after, records } => self.log_read(link, group, after, records),
+            Event::Log { link, group, after, records } => self.log_read(link, group, after, &records),
             Event::Hashes { link, hashes } => self.hashes_read(link, &hashes),
             Event::Sources { group, gateway, sources } => self.sources_read(group, &gateway, sources),
             Event::Admin { id, request } => self.admin(id, request),

@@ -1,11 +1,16 @@
 //! What gateways get: each group's stream without a gap, as far as window and credit allow.
 
-use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, ListVersion, Seq};
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, Seq};
 use intergroup_schemas::limits;
-use intergroup_schemas::link::{Entry, Fate, Own, Resume, Skip, SkipReason, ToGateway};
+use intergroup_schemas::link::{Entry, Fate, Own, Resume, Skip, SkipReason, ToGateway, encode};
 
 use super::event::LinkId;
-use super::link::{Pause, Stream};
+use super::group::Group;
+use super::link::{Link, Pause, Stream};
+use super::status::Counters;
 use super::{Action, Hub};
 use crate::store::{Member, Record, RecordKind};
 
@@ -16,13 +21,6 @@ const PAGE_BYTES: usize = 512 * 1024;
 
 /// Entries that one stream sends before another of the link has its turn.
 const ROUND: usize = 256;
-
-/// Entries left out one after the other, told as one.
-struct Gap {
-    from: Seq,
-    to: Seq,
-    hash: HistoryHash,
-}
 
 impl Hub {
     pub(super) fn resume(&mut self, id: LinkId, resume: &Resume) {
@@ -71,126 +69,58 @@ impl Hub {
     }
 
     fn pump_stream(&mut self, id: LinkId, number: GroupNumber) {
-        let Some(link) = self.links.get(&id) else { return };
-        let gateway = link.gateway.clone();
-        let Some(stream) = link.streams.get(&number) else { return };
-        let Some(group) = self.groups.get(&number) else { return };
-        let Some(member) = group.members.get(&gateway).cloned() else { return };
-        let next = stream.next;
+        let Some((mut stream, group, member)) = self.stream(id, number) else { return };
+        let next = stream.next();
         let last = member.until.unwrap_or(group.committed).min(group.committed);
-        if next <= group.floor {
+        let pause = if next <= group.floor {
             let (to, hash) = (group.floor, group.floor_hash);
-            let skip = Skip { group: number, from: next, to, reason: SkipReason::Expired, hash };
-            self.send_stream(id, &ToGateway::Skip(skip));
-            return self.advance(id, number, to.next(), Pause::No);
-        }
-        if next > last {
-            return self.advance(id, number, next, Pause::CaughtUp);
-        }
-        if group.cached(next).is_none() {
+            stream.send(&ToGateway::Skip(Skip { group: number, from: next, to, reason: SkipReason::Expired, hash }));
+            stream.advance(to.next());
+            Pause::No
+        } else if next > last {
+            Pause::CaughtUp
+        } else if next > stream.window_end() {
+            Pause::Window
+        } else if group.cached(next).is_none() {
             let (after, entries, bytes) = (Seq(next.0 - 1), PAGE_ENTRIES, PAGE_BYTES);
-            self.actions.push_back(Action::ReadLog { link: id, group: number, after, entries, bytes });
-            self.counters.pages += 1;
-            return self.advance(id, number, next, Pause::Reading);
-        }
-        let window_end = stream.base.0 + u64::from(limits::GROUP_WINDOW);
-        if next.0 > window_end {
-            return self.advance(id, number, next, Pause::Window);
-        }
-        // Records are cheap to clone: their bytes are shared.
-        let last = Seq(last.0.min(window_end));
-        let records: Vec<Record> =
-            (next.0..=last.0).map_while(|seq| group.cached(Seq(seq)).cloned()).take(ROUND).collect();
-        self.send_records(id, number, &gateway, &member, &records);
+            stream.actions.push_back(Action::ReadLog { link: id, group: number, after, entries, bytes });
+            stream.counters.pages += 1;
+            Pause::Reading
+        } else {
+            let cached = (next.0..=last.0).map_while(|seq| group.cached(Seq(seq)));
+            stream.records(member, cached.take(ROUND))
+        };
+        self.pause(id, number, pause);
     }
 
-    pub(super) fn log_read(&mut self, id: LinkId, number: GroupNumber, after: Seq, records: Vec<Record>) {
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let gateway = link.gateway.clone();
-        let Some(stream) = link.streams.get_mut(&number) else { return };
+    /// One stream of a link, with its group and membership: the parts of the hub that sending it touches.
+    fn stream(&mut self, id: LinkId, number: GroupNumber) -> Option<(Sending<'_>, &Group, &Member)> {
+        let link = self.links.get_mut(&id)?;
+        let group = self.groups.get(&number)?;
+        let member = group.members.get(&link.gateway)?;
+        link.streams.get(&number)?;
+        let (actions, counters) = (&mut self.actions, &mut self.counters);
+        Some((Sending { id, number, link, actions, counters }, group, member))
+    }
+
+    pub(super) fn log_read(&mut self, id: LinkId, number: GroupNumber, after: Seq, records: &[Record]) {
+        let Some(stream) = self.links.get_mut(&id).and_then(|l| l.streams.get_mut(&number)) else { return };
         if stream.pause != Pause::Reading {
             return; // resumed from elsewhere meanwhile
         }
         stream.pause = Pause::No;
-        let Some(group) = self.groups.get(&number) else { return };
-        let Some(member) = group.members.get(&gateway).cloned() else { return };
+        let Some((mut stream, group, member)) = self.stream(id, number) else { return };
         let last = member.until.unwrap_or(group.committed).min(group.committed);
-        if stream.next == after.next() {
-            let records: Vec<_> = records.into_iter().take_while(|r| r.seq <= last).collect();
-            if !records.is_empty() {
-                return self.send_records(id, number, &gateway, &member, &records);
-            }
+        if stream.next() == after.next() {
+            let pause = stream.records(member, records.iter().take_while(|r| r.seq <= last));
+            self.pause(id, number, pause);
         }
         self.wake(id, number);
     }
 
-    /// Sends consecutive entries as far as window and credit allow.
-    fn send_records(
-        &mut self,
-        id: LinkId,
-        number: GroupNumber,
-        gateway: &GatewayId,
-        member: &Member,
-        records: &[Record],
-    ) {
-        let Some(stream) = self.links.get(&id).and_then(|l| l.streams.get(&number)) else { return };
-        let window_end = Seq(stream.base.0 + u64::from(limits::GROUP_WINDOW));
-        let mut next = stream.next;
-        let mut pause = Pause::No;
-        let mut gap: Option<Gap> = None;
-        for record in records {
-            if record.seq != next {
-                break;
-            }
-            if next > window_end {
-                pause = Pause::Window;
-                break;
-            }
-            if !self.links.get(&id).is_some_and(|l| l.has_credit()) {
-                pause = Pause::Credit;
-                break;
-            }
-            next = next.next();
-            if unannounced(record, member.list, gateway) {
-                let from = gap.map_or(record.seq, |g| g.from);
-                gap = Some(Gap { from, to: record.seq, hash: record.hash });
-                continue;
-            }
-            self.send_gap(id, number, gap.take());
-            self.send_record(id, gateway, record);
-        }
-        self.send_gap(id, number, gap);
-        self.advance(id, number, next, pause);
-    }
-
-    fn send_gap(&mut self, id: LinkId, group: GroupNumber, gap: Option<Gap>) {
-        if let Some(Gap { from, to, hash }) = gap {
-            let reason = SkipReason::BeforeYouJoined;
-            self.send_stream(id, &ToGateway::Skip(Skip { group, from, to, reason, hash }));
-        }
-    }
-
-    fn send_record(&mut self, id: LinkId, gateway: &GatewayId, record: &Record) {
-        match &record.kind {
-            RecordKind::Message { origin, key, .. } if origin == gateway => {
-                let own = Own { group: record.group, seq: record.seq, key: key.clone() };
-                self.send_stream(id, &ToGateway::Own(own));
-            }
-            RecordKind::Message { deliver, .. } => {
-                self.counters.delivered += 1;
-                self.send_shared(id, deliver.clone());
-            }
-            RecordKind::Change(change) => {
-                let (group, seq, list) = (record.group, record.seq, record.list);
-                self.send_stream(id, &ToGateway::Entry(Entry { group, seq, list, change: change.clone() }));
-            }
-        }
-    }
-
-    fn advance(&mut self, id: LinkId, number: GroupNumber, next: Seq, pause: Pause) {
+    fn pause(&mut self, id: LinkId, number: GroupNumber, pause: Pause) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(stream) = link.streams.get_mut(&number) else { return };
-        stream.next = next;
         stream.pause = pause;
         match pause {
             // Looked at again when there is credit, or at once.
@@ -265,7 +195,101 @@ impl Hub {
     }
 }
 
+/// One group's stream on one link, being sent.
+struct Sending<'a> {
+    id: LinkId,
+    number: GroupNumber,
+    link: &'a mut Link,
+    actions: &'a mut VecDeque<Action>,
+    counters: &'a mut Counters,
+}
+
+impl Sending<'_> {
+    fn next(&self) -> Seq {
+        self.link.streams.get(&self.number).map_or(Seq(0), |stream| stream.next)
+    }
+
+    fn window_end(&self) -> Seq {
+        let base = self.link.streams.get(&self.number).map_or(Seq(0), |stream| stream.base);
+        Seq(base.0 + u64::from(limits::GROUP_WINDOW))
+    }
+
+    fn advance(&mut self, next: Seq) {
+        if let Some(stream) = self.link.streams.get_mut(&self.number) {
+            stream.next = next;
+        }
+    }
+
+    /// Sends consecutive entries as far as window and credit allow; says what to wait for.
+    fn records<'r>(&mut self, member: &Member, records: impl Iterator<Item = &'r Record>) -> Pause {
+        let window_end = self.window_end();
+        let mut next = self.next();
+        let mut pause = Pause::No;
+        // Entries left out one after the other, told as one: the first, the last, the hash there.
+        let mut gap: Option<(Seq, Seq, HistoryHash)> = None;
+        for record in records {
+            if record.seq != next {
+                break;
+            }
+            if next > window_end {
+                pause = Pause::Window;
+                break;
+            }
+            if !self.link.has_credit() {
+                pause = Pause::Credit;
+                break;
+            }
+            next = next.next();
+            if unannounced(record, member) {
+                gap = Some((gap.map_or(record.seq, |(from, _, _)| from), record.seq, record.hash));
+            } else {
+                self.gap(gap.take());
+                self.record(member, record);
+            }
+        }
+        self.gap(gap);
+        self.advance(next);
+        pause
+    }
+
+    fn gap(&mut self, gap: Option<(Seq, Seq, HistoryHash)>) {
+        if let Some((from, to, hash)) = gap {
+            let (group, reason) = (self.number, SkipReason::BeforeYouJoined);
+            self.send(&ToGateway::Skip(Skip { group, from, to, reason, hash }));
+        }
+    }
+
+    fn record(&mut self, member: &Member, record: &Record) {
+        match &record.kind {
+            RecordKind::Message { origin, key, .. } if *origin == member.gateway => {
+                let own = Own { group: record.group, seq: record.seq, key: key.clone() };
+                self.send(&ToGateway::Own(own));
+            }
+            RecordKind::Message { deliver, .. } => {
+                self.counters.delivered += 1;
+                self.send_shared(deliver.clone());
+            }
+            RecordKind::Change(change) => {
+                let (group, seq, list) = (record.group, record.seq, record.list);
+                self.send(&ToGateway::Entry(Entry { group, seq, list, change: change.clone() }));
+            }
+        }
+    }
+
+    /// Sends a stanza of the stream, which costs credit.
+    fn send(&mut self, stanza: &ToGateway) {
+        self.counters.placeholders += 1;
+        self.send_shared(encode::to_gateway(stanza).into());
+    }
+
+    fn send_shared(&mut self, frame: Bytes) {
+        self.link.out.push_back(frame.len());
+        self.link.out_bytes += frame.len();
+        self.actions.push_back(Action::Send { link: self.id, frame });
+    }
+}
+
 /// A message that was said before its room was told that this member reads along.
-fn unannounced(record: &Record, joined: ListVersion, gateway: &GatewayId) -> bool {
-    matches!(&record.kind, RecordKind::Message { origin, .. } if origin != gateway) && record.list < joined
+fn unannounced(record: &Record, member: &Member) -> bool {
+    matches!(&record.kind, RecordKind::Message { origin, .. } if *origin != member.gateway) && record.list < member.list
 }
