@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -19,10 +19,8 @@ use super::{Monitor, Settings, State};
 use crate::bridge::{Event, RoomAction};
 use crate::ids::RoomJid;
 
-/// Bytes asked of the socket at once.
+/// Room made for one read of the socket, before events and actions get their turn.
 const READ_BYTES: usize = 64 * 1024;
-/// Reads before events and actions get their turn.
-const READS_A_TURN: usize = 8;
 /// Batches of actions taken before they are written.
 const BATCHES_A_TURN: usize = 64;
 /// Most bytes that wait for the server to take them. The bridge's windows stay far below; beyond it something is wrong.
@@ -223,25 +221,26 @@ impl Connection {
                 }
             }
             let full = !session.events.is_empty();
-            let interest = match (full, out.is_empty()) {
-                (false, true) => Some(Interest::READABLE),
-                (false, false) => Some(Interest::READABLE | Interest::WRITABLE),
-                (true, false) => Some(Interest::WRITABLE),
-                (true, true) => None,
-            };
+            let (mut reader, writer) = self.stream.split();
+            self.buffer.reserve(READ_BYTES);
             tokio::select! {
-                ready = self.stream.ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => {
+                // One system call for what is there, and none to find that nothing more is.
+                read = reader.read_buf(&mut self.buffer), if !full => {
                     session.now = Instant::now();
-                    match ready {
-                        Ok(ready) if ready.is_readable() && !full => {
-                            heard = session.now;
-                            match self.read(settings, session, monitor) {
-                                Ok(()) => {}
-                                Err(end) => break end,
-                            }
-                        }
-                        Ok(_) => {}
+                    heard = session.now;
+                    match read {
+                        Ok(0) => break broken(&settings.server, "the server closed it"),
+                        Ok(length) => count(&monitor.server_bytes_in, length),
                         Err(e) => break broken(&settings.server, &e.to_string()),
+                    }
+                    if let Err(end) = self.read(settings, session, monitor) {
+                        break end;
+                    }
+                }
+                // What the socket takes is written above.
+                ready = writer.writable(), if !out.is_empty() => {
+                    if let Err(e) = ready {
+                        break broken(&settings.server, &e.to_string());
                     }
                 }
                 permit = events.reserve(), if full => match permit {
@@ -295,47 +294,35 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what is there, for a while, and handles what is whole.
+    /// Handles what has been read whole.
     fn read(&mut self, settings: &Settings, session: &mut Session, monitor: &Monitor) -> Result<(), End> {
         let server = &settings.server;
-        for _ in 0..READS_A_TURN {
-            self.buffer.reserve(READ_BYTES);
-            match self.stream.try_read_buf(&mut self.buffer) {
-                Ok(0) => return Err(broken(server, "the server closed it")),
-                Ok(length) => count(&monitor.server_bytes_in, length),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(e) => return Err(broken(server, &e.to_string())),
-            }
-            let mut at = 0;
-            let ended = loop {
-                let rest = &self.buffer[at..];
-                match self.splitter.next(rest) {
-                    Err(fault) => break Some(broken(server, &fault.to_string())),
-                    Ok(None) => break None,
-                    Ok(Some(Piece::Stanza(from, to))) => {
-                        at += to;
-                        count(&monitor.server_stanzas_in, 1);
-                        match session.stanza(&rest[from..to]) {
-                            Outcome::Read => {}
-                            Outcome::Copy => count(&monitor.server_copies_dropped, 1),
-                            Outcome::Malformed => count(&monitor.server_malformed_dropped, 1),
-                            Outcome::StreamError { condition, text } => break Some(stream_error(&condition, &text)),
-                        }
+        let mut at = 0;
+        loop {
+            let rest = &self.buffer[at..];
+            match self.splitter.next(rest) {
+                Err(fault) => return Err(broken(server, &fault.to_string())),
+                Ok(None) => break,
+                Ok(Some(Piece::Stanza(from, to))) => {
+                    at += to;
+                    count(&monitor.server_stanzas_in, 1);
+                    match session.stanza(&rest[from..to]) {
+                        Outcome::Read => {}
+                        Outcome::Copy => count(&monitor.server_copies_dropped, 1),
+                        Outcome::Malformed => count(&monitor.server_malformed_dropped, 1),
+                        Outcome::StreamError { condition, text } => return Err(stream_error(&condition, &text)),
                     }
-                    Ok(Some(Piece::Oversized(length))) => {
-                        at += length;
-                        count(&monitor.server_oversized_dropped, 1);
-                        tracing::warn!(limit_bytes = STANZA_BYTES, "a stanza over the size limit was dropped");
-                    }
-                    Ok(Some(Piece::Header(length) | Piece::Nothing(length))) => at += length,
-                    Ok(Some(Piece::Footer(_))) => break Some(broken(server, "the server ended the stream")),
                 }
-            };
-            if let Some(end) = ended {
-                return Err(end);
+                Ok(Some(Piece::Oversized(length))) => {
+                    at += length;
+                    count(&monitor.server_oversized_dropped, 1);
+                    tracing::warn!(limit_bytes = STANZA_BYTES, "a stanza over the size limit was dropped");
+                }
+                Ok(Some(Piece::Header(length) | Piece::Nothing(length))) => at += length,
+                Ok(Some(Piece::Footer(_))) => return Err(broken(server, "the server ended the stream")),
             }
-            self.buffer.advance(at);
         }
+        self.buffer.advance(at);
         Ok(())
     }
 
