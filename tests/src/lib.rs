@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bench;
 pub mod client;
 pub mod faults;
+pub mod link_client;
 pub mod load;
 pub mod machine;
 pub mod sim;

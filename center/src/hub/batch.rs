@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{Epoch, GatewayId, GroupNumber, N, Seq};
 use intergroup_schemas::limits;
-use intergroup_schemas::link::{Decided, Response, ResponseBody, ToGateway};
+use intergroup_schemas::link::{Decided, Response, ResponseBody, ToGateway, Welcome};
 
 use super::action::{Action, AdminReply};
 use super::event::{AdminId, LinkId, Ticket};
@@ -17,7 +17,7 @@ use crate::store::Change;
 pub(super) struct Batch {
     pub(super) changes: Vec<Change>,
     /// Marks that moved: written once a batch, however many messages moved them.
-    pub(super) marks: BTreeSet<(GroupNumber, GatewayId, Epoch)>,
+    pub(super) marks: Vec<(GroupNumber, GatewayId, Epoch)>,
     /// Members that came further.
     pub(super) members: BTreeSet<(GroupNumber, GatewayId)>,
     /// Groups with new entries.
@@ -25,6 +25,8 @@ pub(super) struct Batch {
     /// Origins to be told of refusals by members' rooms.
     pub(super) fates: Vec<(GroupNumber, GatewayId, Seq)>,
     pub(super) responses: Vec<(LinkId, u64, ResponseBody)>,
+    /// Welcomes that name a new incarnation, with the epochs that hello named.
+    pub(super) welcomes: Vec<(LinkId, Welcome, Vec<(GroupNumber, Epoch)>)>,
     pub(super) replies: Vec<(AdminId, AdminReply)>,
     /// Gateways whose links end with this change.
     pub(super) close: Vec<(GatewayId, Condition, String)>,
@@ -43,8 +45,10 @@ impl Hub {
         }
         let mut batch = std::mem::take(&mut self.batch);
         for (number, gateway, epoch) in &batch.marks {
-            let mark = self.groups.get(number).and_then(|g| g.marks.get(&(gateway.clone(), epoch.clone())));
-            if let Some(mark) = mark {
+            if let Some(mark) = self.groups.get_mut(number).and_then(|g| g.known_mark(gateway, epoch)) {
+                mark.dirty = false;
+                // What was given by now is what this commit makes durable.
+                mark.flying = mark.given;
                 let (group, gateway, epoch) = (*number, gateway.clone(), epoch.clone());
                 batch.changes.push(Change::Mark { group, gateway, epoch, n: mark.given });
             }
@@ -55,19 +59,12 @@ impl Hub {
             }
         }
         let changes = std::mem::take(&mut batch.changes);
-        // What was given by now is what this commit makes durable.
         for (number, seq) in &mut batch.appended {
             *seq = self.groups.get(number).map_or(*seq, |g| g.head);
         }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        let given = batch.marks.clone();
         self.flying = Some((ticket, batch));
-        for (number, gateway, epoch) in given {
-            if let Some(mark) = self.groups.get_mut(&number).and_then(|g| g.marks.get_mut(&(gateway, epoch))) {
-                mark.flying = mark.given;
-            }
-        }
         Some(Action::Commit { ticket, changes })
     }
 
@@ -76,7 +73,7 @@ impl Hub {
         self.counters.commits += 1;
         for (number, gateway, epoch) in batch.marks {
             let Some(group) = self.groups.get_mut(&number) else { continue };
-            if let Some(mark) = group.marks.get_mut(&(gateway.clone(), epoch.clone())) {
+            if let Some(mark) = group.known_mark(&gateway, &epoch) {
                 mark.committed = mark.flying;
             }
             self.tell_decided(number, &gateway, &epoch);
@@ -88,6 +85,9 @@ impl Hub {
             for link in members {
                 self.wake(link, number);
             }
+        }
+        for (link, welcome, known) in batch.welcomes {
+            self.send_welcome(link, &welcome, known);
         }
         for (link, id, body) in batch.responses {
             self.send(link, &ToGateway::Response(Response { id, body }));
@@ -113,9 +113,7 @@ impl Hub {
     /// Tells a gateway what is decided of its messages, naming every refusal that it has not confirmed.
     pub(super) fn tell_decided(&mut self, number: GroupNumber, gateway: &GatewayId, epoch: &Epoch) {
         let Some(link) = self.online.get(gateway).copied() else { return };
-        let Some(mark) = self.groups.get(&number).and_then(|g| g.marks.get(&(gateway.clone(), epoch.clone()))) else {
-            return;
-        };
+        let Some(mark) = self.groups.get_mut(&number).and_then(|g| g.known_mark(gateway, epoch)) else { return };
         let upto = mark.committed;
         let refused: Vec<(N, Condition)> = mark.refused.range(..=upto).map(|(n, c)| (*n, *c)).collect();
         let mut rest = refused.as_slice();

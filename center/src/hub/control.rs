@@ -191,6 +191,11 @@ impl Hub {
             settled: seq,
         };
         group.members.insert(gateway.clone(), member);
+        // A stream of an earlier membership would go on with what was said in between.
+        if let Some(link) = self.online.get(gateway).and_then(|id| self.links.get_mut(id)) {
+            link.streams.remove(&number);
+            link.ready.remove(&number);
+        }
         self.batch.members.insert((number, gateway.clone()));
     }
 

@@ -26,7 +26,9 @@ pub(super) struct Group {
     pub(super) tail: VecDeque<Record>,
     pub(super) tail_bytes: usize,
     pub(super) members: BTreeMap<GatewayId, Member>,
-    pub(super) marks: BTreeMap<(GatewayId, Epoch), Mark>,
+    marks: BTreeMap<GatewayId, BTreeMap<Epoch, Mark>>,
+    /// Who gave out an epoch.
+    origins: BTreeMap<Epoch, GatewayId>,
     pub(super) sources: BTreeMap<GatewayId, Sources>,
     pub(super) fates: BTreeMap<(GatewayId, Seq), Fate>,
 }
@@ -38,6 +40,8 @@ pub(super) struct Mark {
     /// What the commit under way will make durable.
     pub(super) flying: N,
     pub(super) committed: N,
+    /// The next commit writes it.
+    pub(super) dirty: bool,
     pub(super) refused: BTreeMap<N, Condition>,
     /// The sources of the last messages, by which an n that is given twice is told from a repeat.
     recent: VecDeque<(N, Option<u64>)>,
@@ -54,17 +58,43 @@ impl Mark {
         }
     }
 
-    /// Whether n was given to a message with another source.
+    /// Whether n was given to a message with another source. Of an n so old that its source is no longer known it is
+    /// assumed: welcome and decisions tell a gateway how far it has come, so only a copy or an old backup repeats such an n;
+    /// and what it sends again under a new epoch is recognised by its source.
     pub(super) fn forks(&self, n: N, source: Option<u64>) -> bool {
-        self.recent.iter().any(|(known, before)| *known == n && *before != source)
+        let known = self.recent.iter().rev().find(|(known, _)| *known == n);
+        known.is_none_or(|(_, before)| *before != source)
+    }
+}
+
+/// What cannot be judged before the gateway's sources are known.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// A message.
+    Relay(Relay),
+    /// One whose payload is not sound.
+    Bad(Epoch, N, Condition),
+}
+
+impl Pending {
+    pub(super) fn epoch(&self) -> &Epoch {
+        match self {
+            Pending::Relay(relay) => &relay.epoch,
+            Pending::Bad(epoch, _, _) => epoch,
+        }
     }
 }
 
 /// The sources of a gateway's messages, needed only where it has begun a new epoch.
 #[derive(Debug)]
 pub(super) enum Sources {
-    /// Being read; relays wait here, in order.
-    Loading(Vec<(LinkId, Relay)>),
+    /// Being read.
+    Loading {
+        /// What has come meanwhile, in order.
+        waiting: Vec<(LinkId, Pending)>,
+        /// Sources of what was stored meanwhile, and of what was not yet on disk when reading began.
+        meanwhile: BTreeSet<u64>,
+    },
     /// All of them.
     Known(BTreeSet<u64>),
 }
@@ -96,6 +126,7 @@ impl Group {
             tail_bytes: 0,
             members: BTreeMap::new(),
             marks: BTreeMap::new(),
+            origins: BTreeMap::new(),
             sources: BTreeMap::new(),
             fates: BTreeMap::new(),
         }
@@ -162,14 +193,47 @@ impl Group {
 
     /// The gateway that gave out an epoch.
     pub(super) fn gateway_of(&self, key: &OriginKey) -> Option<&GatewayId> {
-        self.marks.keys().find(|(_, epoch)| *epoch == key.epoch).map(|(gateway, _)| gateway)
+        self.origins.get(&key.epoch)
+    }
+
+    /// The mark of a gateway's epoch, if there is one.
+    pub(super) fn known_mark(&mut self, gateway: &GatewayId, epoch: &Epoch) -> Option<&mut Mark> {
+        self.marks.get_mut(gateway)?.get_mut(epoch)
+    }
+
+    /// The last n decided in an epoch and on disk.
+    pub(super) fn decided(&self, gateway: &GatewayId, epoch: &Epoch) -> N {
+        self.marks.get(gateway).and_then(|m| m.get(epoch)).map_or(N(0), |m| m.committed)
     }
 
     /// The mark of a gateway's epoch, made when it is new.
     pub(super) fn mark(&mut self, gateway: &GatewayId, epoch: &Epoch) -> &mut Mark {
-        let key = (gateway.clone(), epoch.clone());
-        let fresh = !self.marks.contains_key(&key) && self.marks.keys().any(|(g, _)| g == gateway);
-        self.marks.entry(key).or_insert_with(|| Mark { fresh, ..Mark::default() })
+        if !self.marks.contains_key(gateway) {
+            self.marks.insert(gateway.clone(), BTreeMap::new());
+        }
+        let of_gateway = self.marks.get_mut(gateway).expect("it was just made");
+        if !of_gateway.contains_key(epoch) {
+            self.origins.entry(epoch.clone()).or_insert_with(|| gateway.clone());
+            let fresh = !of_gateway.is_empty();
+            of_gateway.insert(epoch.clone(), Mark { fresh, ..Mark::default() });
+        }
+        of_gateway.get_mut(epoch).expect("it was just made")
+    }
+
+    /// After loading: of several epochs of a gateway nobody knows which is the newest, and any may repeat the past.
+    pub(super) fn doubt_epochs(&mut self) {
+        for of_gateway in self.marks.values_mut().filter(|m| m.len() > 1) {
+            of_gateway.values_mut().for_each(|mark| mark.fresh = true);
+        }
+    }
+
+    /// The sources of a gateway's messages that memory holds.
+    pub(super) fn sources_in_memory(&self, gateway: &GatewayId) -> BTreeSet<u64> {
+        let source = |r: &Record| match &r.kind {
+            RecordKind::Message { origin, source, .. } if origin == gateway => *source,
+            _ => None,
+        };
+        self.tail.iter().filter_map(source).collect()
     }
 
     /// Cuts the log behind the newest milestone that is too old or lies before too many bytes.

@@ -12,7 +12,7 @@ use intergroup_schemas::link::{
 use ring::digest;
 
 use super::event::LinkId;
-use super::group::Sources;
+use super::group::{Pending, Sources};
 use super::link::Link;
 use super::{Action, Hub};
 use crate::store::{Change, Fate, RecordKind};
@@ -32,11 +32,7 @@ impl Hub {
     }
 
     pub(super) fn link_closed(&mut self, id: LinkId) {
-        if let Some(link) = self.links.remove(&id)
-            && self.online.get(&link.gateway) == Some(&id)
-        {
-            self.online.remove(&link.gateway);
-        }
+        self.forget_link(id);
     }
 
     pub(super) fn stanza(&mut self, id: LinkId, stanza: ToCenter) {
@@ -110,12 +106,12 @@ impl Hub {
                 History::Same | History::Trimmed => known.cursor,
                 History::Forked => known.places.iter().zip(older).find(same_at).map_or(Seq(0), |(place, _)| place.0),
             };
-            let key = (gateway.clone(), known.epoch.clone());
-            let decided = group.marks.get(&key).map_or(N(0), |m| m.committed);
+            let decided = group.decided(&gateway, &known.epoch);
             let same_life = known.incarnation.as_ref() == Some(&group.meta.incarnation);
             groups.push((self.welcome_group(&gateway, known.group, history, common, decided), history, same_life));
         }
         // A gateway of this life of the log remembers what the log does not have: the log has lost its tail.
+        let before = self.batch.changes.len();
         for (welcome, history, same_life) in &mut groups {
             if *history == History::Forked && *same_life {
                 let incarnation = self.new_incarnation();
@@ -150,10 +146,22 @@ impl Hub {
             payload_bytes: u32::try_from(limits::PAYLOAD_BYTES).unwrap_or(u32::MAX),
             groups,
         };
-        self.send(id, &ToGateway::Welcome(welcome));
-        for known in hello.groups {
-            self.tell_decided(known.group, &gateway, &known.epoch);
-            self.tell_fates(id, known.group, &gateway);
+        let known = hello.groups.into_iter().map(|known| (known.group, known.epoch)).collect();
+        if self.batch.changes.len() == before {
+            self.send_welcome(id, &welcome, known);
+        } else {
+            // A new incarnation is told when it is on disk.
+            self.batch.welcomes.push((id, welcome, known));
+        }
+    }
+
+    /// Welcome, and what a gateway that comes back must be told.
+    pub(super) fn send_welcome(&mut self, id: LinkId, welcome: &Welcome, known: Vec<(GroupNumber, Epoch)>) {
+        let Some(gateway) = self.links.get(&id).map(|l| l.gateway.clone()) else { return };
+        self.send(id, &ToGateway::Welcome(welcome.clone()));
+        for (number, epoch) in known {
+            self.tell_decided(number, &gateway, &epoch);
+            self.tell_fates(id, number, &gateway);
         }
     }
 
@@ -186,57 +194,60 @@ impl Hub {
             return;
         }
         let Some(group) = self.groups.get_mut(&relay.group) else { return };
-        if group.mark(&gateway, &relay.epoch).fresh && source.is_some() {
-            match group.sources.get_mut(&gateway) {
-                None => {
-                    let number = relay.group;
-                    group.sources.insert(gateway.clone(), Sources::Loading(vec![(id, relay)]));
-                    self.actions.push_back(Action::ReadSources { group: number, gateway });
-                    return;
+        if !group.mark(&gateway, &relay.epoch).fresh {
+            return self.judge(&gateway, relay, source);
+        }
+        match group.sources.get_mut(&gateway) {
+            Some(Sources::Loading { waiting, .. }) => waiting.push((id, Pending::Relay(relay))),
+            Some(Sources::Known(known)) => {
+                if source.is_some_and(|s| known.contains(&s)) {
+                    self.counters.same_source += 1;
+                    return self.decide(&gateway, relay.group, &relay.epoch, relay.n, source, None);
                 }
-                Some(Sources::Loading(waiting)) => {
-                    if waiting.len() >= limits::RELAY_WINDOW as usize {
-                        return self.close(
-                            id,
-                            Condition::OverLimit,
-                            "more messages are undecided than the window allows",
-                        );
-                    }
-                    return waiting.push((id, relay));
-                }
-                Some(Sources::Known(known)) => {
-                    if source.is_some_and(|s| known.contains(&s)) {
-                        self.counters.same_source += 1;
-                        return self.decide(&gateway, relay.group, &relay.epoch, relay.n, source, None);
-                    }
-                }
+                self.judge(&gateway, relay, source);
+            }
+            None if source.is_none() => self.judge(&gateway, relay, source),
+            None => {
+                let number = relay.group;
+                let meanwhile = group.sources_in_memory(&gateway);
+                let waiting = vec![(id, Pending::Relay(relay))];
+                group.sources.insert(gateway.clone(), Sources::Loading { waiting, meanwhile });
+                self.actions.push_back(Action::ReadSources { group: number, gateway });
             }
         }
-        self.judge(&gateway, relay, source);
     }
 
     pub(super) fn sources_read(&mut self, number: GroupNumber, gateway: &GatewayId, sources: Vec<u64>) {
         let Some(group) = self.groups.get_mut(&number) else { return };
-        let mut known: BTreeSet<u64> = sources.into_iter().collect();
-        // What was stored while the store was being read is in memory.
-        known.extend(group.tail.iter().filter_map(|r| match &r.kind {
-            RecordKind::Message { origin, source, .. } if origin == gateway => *source,
-            _ => None,
-        }));
-        let before = group.sources.insert(gateway.clone(), Sources::Known(known));
-        if let Some(Sources::Loading(waiting)) = before {
-            for (link, relay) in waiting {
-                if self.links.contains_key(&link) {
-                    self.relay(link, relay);
+        match group.sources.remove(gateway) {
+            Some(Sources::Loading { waiting, meanwhile }) => {
+                let mut known = meanwhile;
+                known.extend(sources);
+                group.sources.insert(gateway.clone(), Sources::Known(known));
+                for (link, pending) in waiting {
+                    match pending {
+                        Pending::Relay(relay) => self.relay(link, relay),
+                        Pending::Bad(epoch, n, condition) => self.bad_relay(link, number, epoch, n, condition),
+                    }
                 }
             }
+            Some(known) => drop(group.sources.insert(gateway.clone(), known)),
+            None => {}
         }
     }
 
     pub(super) fn bad_relay(&mut self, id: LinkId, number: GroupNumber, epoch: Epoch, n: N, condition: Condition) {
         let Some(gateway) = self.links.get(&id).map(|l| l.gateway.clone()) else { return };
-        if self.in_turn(id, &gateway, number, &epoch, n, None) {
-            self.decide(&gateway, number, &epoch, n, None, Some(condition));
+        if !self.in_turn(id, &gateway, number, &epoch, n, None) {
+            return;
+        }
+        let Some(group) = self.groups.get_mut(&number) else { return };
+        match group.sources.get_mut(&gateway) {
+            // It keeps its place behind those that wait.
+            Some(Sources::Loading { waiting, .. }) if waiting.iter().any(|(_, p)| *p.epoch() == epoch) => {
+                waiting.push((id, Pending::Bad(epoch, n, condition)));
+            }
+            _ => self.decide(&gateway, number, &epoch, n, None, Some(condition)),
         }
     }
 
@@ -258,7 +269,7 @@ impl Hub {
             return false;
         };
         let waiting = match group.sources.get(gateway) {
-            Some(Sources::Loading(waiting)) => waiting.iter().filter(|(_, r)| r.epoch == *epoch).count() as u64,
+            Some(Sources::Loading { waiting, .. }) => waiting.iter().filter(|(_, p)| p.epoch() == epoch).count() as u64,
             _ => 0,
         };
         let mark = group.mark(gateway, epoch);
@@ -272,7 +283,7 @@ impl Hub {
         }
         let fork = n <= mark.given && mark.forks(n, source);
         if fork || n > expected {
-            let n = N(mark.given.0 + 1);
+            let n = expected;
             self.counters.forks += u64::from(fork);
             self.counters.out_of_turn += u64::from(!fork);
             let expect = Expect { group: number, epoch: epoch.clone(), n, fork };
@@ -288,7 +299,9 @@ impl Hub {
 
     fn judge(&mut self, gateway: &GatewayId, relay: Relay, source: Option<u64>) {
         let Some(group) = self.groups.get_mut(&relay.group) else { return };
-        let refused = if !group.is_member(gateway) {
+        let refused = if group.meta.deleted {
+            Some(Condition::UnknownGroup)
+        } else if !group.is_member(gateway) {
             Some(Condition::NotAMember)
         } else if relay.list > group.meta.list {
             Some(Condition::UnknownListVersion)
@@ -302,8 +315,11 @@ impl Hub {
             let before = group.tail_bytes;
             let record = group.append(kind, relay.list, self.now);
             self.cached_bytes += group.tail_bytes - before;
-            if let (Some(Sources::Known(known)), Some(source)) = (group.sources.get_mut(gateway), source) {
-                known.insert(source);
+            match (group.sources.get_mut(gateway), source) {
+                (Some(Sources::Known(known) | Sources::Loading { meanwhile: known, .. }), Some(source)) => {
+                    known.insert(source);
+                }
+                _ => {}
             }
             self.batch.appended.insert(relay.group, record.seq);
             self.batch.changes.push(Change::Append(record));
@@ -325,19 +341,20 @@ impl Hub {
         let Some(group) = self.groups.get_mut(&number) else { return };
         let mark = group.mark(gateway, epoch);
         mark.note(n, source);
+        if !std::mem::replace(&mut mark.dirty, true) {
+            self.batch.marks.push((number, gateway.clone(), epoch.clone()));
+        }
         if let Some(condition) = refused {
             mark.refused.insert(n, condition);
             let (gateway, epoch) = (gateway.clone(), epoch.clone());
             self.batch.changes.push(Change::Refused { group: number, gateway, epoch, n, condition });
             self.count_refusal(condition);
         }
-        self.batch.marks.insert((number, gateway.clone(), epoch.clone()));
     }
 
     fn confirm(&mut self, gateway: &GatewayId, confirm: Confirm) {
         let Confirm { group: number, epoch, n } = confirm;
-        let key = (gateway.clone(), epoch.clone());
-        let Some(mark) = self.groups.get_mut(&number).and_then(|g| g.marks.get_mut(&key)) else { return };
+        let Some(mark) = self.groups.get_mut(&number).and_then(|g| g.known_mark(gateway, &epoch)) else { return };
         let n = n.min(mark.committed);
         if mark.refused.range(..=n).next().is_some() {
             mark.refused = mark.refused.split_off(&n.next());

@@ -71,7 +71,14 @@ impl Link {
     }
 
     pub(super) fn has_credit(&self) -> bool {
-        self.out.len() < limits::LINK_CREDIT as usize && self.out_bytes < limits::LINK_CREDIT_BYTES
+        let (stanzas, bytes) = self.credit();
+        stanzas > 0 && bytes > 0
+    }
+
+    /// Stanzas and bytes that may still be sent without more credit.
+    pub(super) fn credit(&self) -> (usize, usize) {
+        let stanzas = (limits::LINK_CREDIT as usize).saturating_sub(self.out.len());
+        (stanzas, limits::LINK_CREDIT_BYTES.saturating_sub(self.out_bytes))
     }
 
     pub(super) fn give_back(&mut self, count: u32) {

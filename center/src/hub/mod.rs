@@ -17,6 +17,8 @@ mod link;
 mod retention;
 pub mod status;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -30,7 +32,7 @@ pub use event::{AdminId, AdminRequest, Event, LinkId, Proof, Ticket};
 
 use crate::store::{Enrolment, Enterprise, EnterpriseState, Gateway, Snapshot};
 use batch::Batch;
-use group::Group;
+use group::{Group, Sources};
 use link::Link;
 use status::Counters;
 
@@ -100,7 +102,6 @@ impl Hub {
         }
         for (number, gateway, epoch, n) in snapshot.marks {
             if let Some(group) = groups.get_mut(&number) {
-                // More than one epoch: any of them may be one that repeats the past.
                 let mark = group.mark(&gateway, &epoch);
                 (mark.given, mark.committed) = (n, n);
             }
@@ -114,6 +115,9 @@ impl Hub {
             if let Some(group) = groups.get_mut(&fate.group) {
                 group.fates.insert((fate.member.clone(), fate.seq), fate);
             }
+        }
+        for group in groups.values_mut() {
+            group.doubt_epochs();
         }
         Self {
             config,
@@ -140,6 +144,7 @@ impl Hub {
     /// Takes in one event. `now` never goes back.
     pub fn handle(&mut self, event: Event, now: Timestamp) {
         self.now = self.now.max(now);
+        self.expire_at.get_or_insert(self.now);
         match event {
             Event::LinkOpened { link, gateway, certificate } => self.link_opened(link, gateway, certificate),
             Event::LinkClosed { link } => self.link_closed(link),
@@ -197,13 +202,28 @@ impl Hub {
     }
 
     fn close(&mut self, link: LinkId, condition: Condition, text: impl Into<String>) {
-        if let Some(gone) = self.links.remove(&link) {
+        if self.forget_link(link) {
             *self.counters.closed.entry(condition.as_str().to_owned()).or_default() += 1;
-            if self.online.get(&gone.gateway) == Some(&link) {
-                self.online.remove(&gone.gateway);
-            }
             self.actions.push_back(Action::Close { link, condition, text: text.into() });
         }
+    }
+
+    /// Says whether there was such a link.
+    fn forget_link(&mut self, link: LinkId) -> bool {
+        let Some(gone) = self.links.remove(&link) else { return false };
+        if self.online.get(&gone.gateway) == Some(&link) {
+            self.online.remove(&gone.gateway);
+        }
+        for group in self.groups.values_mut() {
+            match group.sources.get_mut(&gone.gateway) {
+                // What was not judged will be sent again.
+                Some(Sources::Loading { waiting, .. }) => waiting.retain(|(from, _)| *from != link),
+                // Read anew if it is ever needed again.
+                Some(Sources::Known(_)) => drop(group.sources.remove(&gone.gateway)),
+                None => {}
+            }
+        }
+        true
     }
 
     fn count_refusal(&mut self, condition: Condition) {

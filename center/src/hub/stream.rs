@@ -19,6 +19,9 @@ const PAGE_ENTRIES: usize = 512;
 /// See [`PAGE_ENTRIES`].
 const PAGE_BYTES: usize = 512 * 1024;
 
+/// A window that has opened by less than this is not worth a read; the gateway settles more, and all of it in the end.
+const WINDOW_WORTH_READING: u64 = limits::GROUP_WINDOW as u64 / 4;
+
 /// Entries that one stream sends before another of the link has its turn.
 const ROUND: usize = 256;
 
@@ -82,10 +85,18 @@ impl Hub {
         } else if next > stream.window_end() {
             Pause::Window
         } else if group.cached(next).is_none() {
-            let (after, entries, bytes) = (Seq(next.0 - 1), PAGE_ENTRIES, PAGE_BYTES);
-            stream.actions.push_back(Action::ReadLog { link: id, group: number, after, entries, bytes });
-            stream.counters.pages += 1;
-            Pause::Reading
+            let (room, wanted) = (stream.window_end().0 + 1 - next.0, last.0 + 1 - next.0);
+            if room < wanted && room < WINDOW_WORTH_READING {
+                Pause::Window
+            } else {
+                // No more than can be sent: the rest would have to be read again.
+                let (credit, credit_bytes) = stream.link.credit();
+                let entries = PAGE_ENTRIES.min(credit).min(usize::try_from(room.min(wanted)).unwrap_or(PAGE_ENTRIES));
+                let (after, bytes) = (Seq(next.0 - 1), PAGE_BYTES.min(credit_bytes));
+                stream.actions.push_back(Action::ReadLog { link: id, group: number, after, entries, bytes });
+                stream.counters.pages += 1;
+                Pause::Reading
+            }
         } else {
             let cached = (next.0..=last.0).map_while(|seq| group.cached(Seq(seq)));
             stream.records(member, cached.take(ROUND))

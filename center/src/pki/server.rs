@@ -59,7 +59,7 @@ fn load_or_make(dir: &Dir, authority: &Authority, hosts: &[String], now_s: i64) 
     if let Ok(pem) = fs::read_to_string(dir.server(false))
         && serves(&pem, authority, hosts, now_s)
         && let Ok(key) = fs::read_to_string(dir.server(true))
-        && let Ok(certified) = certified(&pem, &key)
+        && let Ok(certified) = certified(&pem, &key, authority)
         && certified.keys_match().is_ok()
     {
         return Ok(certified);
@@ -67,14 +67,16 @@ fn load_or_make(dir: &Dir, authority: &Authority, hosts: &[String], now_s: i64) 
     let (key, signed) = authority.server(hosts, now_s)?;
     write_private(&dir.server(true), key.serialize_pem().as_bytes())?;
     write_private(&dir.server(false), signed.pem.as_bytes())?;
-    certified(&signed.pem, &key.serialize_pem())
+    certified(&signed.pem, &key.serialize_pem(), authority)
 }
 
-fn certified(pem: &str, key_pem: &str) -> Result<CertifiedKey> {
+/// The authority's certificate is shown as well: a gateway that enrols knows only its fingerprint.
+fn certified(pem: &str, key_pem: &str, authority: &Authority) -> Result<CertifiedKey> {
     let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
         .map_err(|e| anyhow::anyhow!("{e:?}"))
         .context("the server's key")?;
-    Ok(CertifiedKey::new(vec![certificate_of(pem)?], sign::any_supported_type(&key)?))
+    let chain = vec![certificate_of(pem)?, authority.certificate().clone()];
+    Ok(CertifiedKey::new(chain, sign::any_supported_type(&key)?))
 }
 
 /// Whether a certificate is of this authority, good for long enough, and names exactly these hosts.

@@ -1,0 +1,3 @@
+//! The center alone, as a process, with raw links: what gateways may rely on.
+
+mod talk;
