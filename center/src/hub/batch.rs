@@ -12,6 +12,9 @@ use super::event::{AdminId, LinkId, Ticket};
 use super::{FATES_EVERY_MS, Hub};
 use crate::store::Change;
 
+/// The epochs that a hello named.
+pub(super) type KnownEpochs = Vec<(GroupNumber, Epoch)>;
+
 /// Changes, and what waits for them.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -26,7 +29,7 @@ pub(super) struct Batch {
     pub(super) fates: Vec<(GroupNumber, GatewayId, Seq)>,
     pub(super) responses: Vec<(LinkId, u64, ResponseBody)>,
     /// Welcomes that name a new incarnation, with the epochs that hello named.
-    pub(super) welcomes: Vec<(LinkId, Welcome, Vec<(GroupNumber, Epoch)>)>,
+    pub(super) welcomes: Vec<(LinkId, Welcome, KnownEpochs)>,
     pub(super) replies: Vec<(AdminId, AdminReply)>,
     /// Gateways whose links end with this change.
     pub(super) close: Vec<(GatewayId, Condition, String)>,

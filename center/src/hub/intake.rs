@@ -315,11 +315,10 @@ impl Hub {
             let before = group.tail_bytes;
             let record = group.append(kind, relay.list, self.now);
             self.cached_bytes += group.tail_bytes - before;
-            match (group.sources.get_mut(gateway), source) {
-                (Some(Sources::Known(known) | Sources::Loading { meanwhile: known, .. }), Some(source)) => {
-                    known.insert(source);
-                }
-                _ => {}
+            if let Some(Sources::Known(known) | Sources::Loading { meanwhile: known, .. }) =
+                group.sources.get_mut(gateway)
+            {
+                known.extend(source);
             }
             self.batch.appended.insert(relay.group, record.seq);
             self.batch.changes.push(Change::Append(record));
