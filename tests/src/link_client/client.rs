@@ -118,14 +118,18 @@ impl LinkClient {
     /// # Errors
     /// The link broke, or nothing came for very long.
     pub async fn next_frame(&mut self) -> Result<Option<Bytes>> {
-        loop {
-            match timeout(PATIENCE, self.socket.next()).await.context("nothing came")? {
-                Some(Ok(Message::Text(text))) => return Ok(Some(Bytes::from(text))),
-                Some(Ok(Message::Close(_))) | None => return Ok(None),
-                Some(Ok(_)) => {}
-                Some(Err(e)) => return Err(e.into()),
+        // Pings do not count as something that comes.
+        let text = async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Text(text))) => return Ok(Some(Bytes::from(text))),
+                    Some(Ok(Message::Close(_))) | None => return Ok(None),
+                    Some(Ok(_)) => {}
+                    Some(Err(e)) => return Err(e.into()),
+                }
             }
-        }
+        };
+        timeout(PATIENCE, text).await.context("nothing came")?
     }
 
     /// Reads to the end of the link and returns the condition of its `bye`.
@@ -198,7 +202,7 @@ impl LinkClient {
     }
 }
 
-/// A relay with a plain body, whose source id is made of epoch and n.
+/// A relay with a plain body, whose source id is made of epoch and n, for a group of two members.
 ///
 /// # Panics
 /// The epoch is not one.
@@ -211,7 +215,7 @@ pub fn relay(group: GroupNumber, epoch: &str, n: u64, body: &str) -> Relay {
         epoch,
         n: N(n),
         source: Some(source),
-        list: ListVersion(1),
+        list: ListVersion(2),
         user: "alice".parse().expect("a user id"),
         nick: "Alice".parse().expect("a nick"),
         at: Timestamp(1_790_000_000_000),
