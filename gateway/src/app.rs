@@ -72,14 +72,20 @@ async fn serve(dir: &Dir, config: &Config, server: xmpp::Settings) -> Result<()>
     loop {
         let began = Instant::now();
         let ended = match Session::start(dir, config, &server, &center, &desk, clock) {
-            Ok(session) => session.run(&mut desk, &mut served, &mut stop).await,
+            Ok(session) => {
+                desk.store_serves(Vec::new());
+                session.run(&mut desk, &mut served, &mut stop).await
+            }
             Err(e) => Ended::Store(e.0),
         };
-        let Ended::Store(why) = ended else { break };
+        match ended {
+            Ended::Stopped => break,
+            Ended::Store(why) => desk.store_failed(&why),
+            Ended::Lost(what) => tracing::error!("{what} has ended by a fault of the program; starting anew"),
+        }
         if began.elapsed() > STORE_PAUSE.1 {
             pause = STORE_PAUSE.0;
         }
-        desk.store_failed(&why);
         if idle(pause, &mut desk, &mut served, &mut stop).await.is_none() {
             break;
         }
@@ -108,6 +114,8 @@ enum Ended {
     Stopped,
     /// The store cannot be used: the core no longer knows what is on disk, and is built anew.
     Store(String),
+    /// A shell is gone.
+    Lost(&'static str),
 }
 
 /// One life of the core: from a snapshot of the store to a signal, or to a failure of the store.
@@ -162,9 +170,18 @@ impl Session {
             let alarm = self.bridge.next_timeout().map(|at| self.clock.instant(at));
             let told = tokio::select! {
                 () = stop.wait() => break Ended::Stopped,
-                Some(done) = self.stored.recv() => self.disk_done(done, desk),
-                Some(events) = self.from_rooms.recv() => self.room_events(events),
-                Some(what) = self.from_center.recv() => self.center_said(what),
+                done = self.stored.recv() => match done {
+                    Some(done) => self.disk_done(done, desk),
+                    None => break Ended::Lost("the store's thread"),
+                },
+                events = self.from_rooms.recv() => match events {
+                    Some(events) => self.room_events(events),
+                    None => break Ended::Lost("the component link"),
+                },
+                what = self.from_center.recv() => match what {
+                    Some(what) => self.center_said(what),
+                    None => break Ended::Lost("the link to the center"),
+                },
                 Some(served) = served.recv() => self.socket_asked(served, desk),
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => Ok(()),
             };

@@ -175,7 +175,9 @@ impl Desk {
 
     fn status(&self, bridge: BridgeStatus) -> Status {
         let identity = Identity::load(&self.dir).ok().flatten();
+        let closed = || "closed until the store can be used".to_owned();
         let server = match self.server.state() {
+            _ if self.store.is_err() => (false, Some(closed())),
             xmpp::State::Up { exclusive: true } => (true, None),
             xmpp::State::Up { exclusive: false } => {
                 (true, Some("another connection shares the stream; the archives are read instead".to_owned()))
@@ -184,6 +186,7 @@ impl Desk {
             xmpp::State::Down(text) => (false, Some(text)),
         };
         let center = match self.center.state() {
+            _ if self.store.is_err() => Center { up: false, address: None, text: Some(closed()) },
             link::State::Up(address) => Center { up: true, address: Some(address), text: None },
             link::State::Connecting => Center { up: false, address: None, text: Some("connecting".to_owned()) },
             link::State::Down(text) => Center { up: false, address: None, text: Some(text) },
@@ -214,4 +217,77 @@ fn refused(condition: Option<Condition>, text: String) -> Answer {
 fn send(client: oneshot::Sender<Answer>, answer: Answer) {
     // A client that has gone does not want it any more.
     let _ = client.send(answer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use intergroup_schemas::ids::GroupNumber;
+
+    fn desk() -> (tempfile::TempDir, Desk) {
+        let parent = tempfile::tempdir().unwrap();
+        let config = Config {
+            server: "127.0.0.1:5347".into(),
+            component: "groups.acme.example".into(),
+            rooms: "conference.acme.example".into(),
+            domains: vec!["acme.example".into()],
+            nick: "Intergroup".into(),
+            proxy: None,
+        };
+        let desk = Desk::new(Dir(parent.path().to_owned()), config, Timestamp(1));
+        (parent, desk)
+    }
+
+    fn served(request: Request) -> (Served, oneshot::Receiver<Answer>) {
+        let (answer, got) = oneshot::channel();
+        (Served { request, answer }, got)
+    }
+
+    #[test]
+    fn a_command_gets_its_own_reply_with_the_room_in_normal_form() {
+        let (_parent, mut desk) = desk();
+        let (join, mut joined) = served(Request::Join { group: GroupNumber(1), room: "Apollo".into() });
+        let (leave, mut left) = served(Request::Leave { group: GroupNumber(2) });
+        let (first, command) = desk.serve(join).unwrap();
+        assert!(matches!(command, Command::Join { room, .. } if room.as_str() == "apollo@conference.acme.example"));
+        let (second, _) = desk.serve(leave).unwrap();
+        desk.reply(second, Reply::Done);
+        desk.reply(second, Reply::Done);
+        assert_eq!(left.try_recv().unwrap(), Answer::Done);
+        assert!(joined.try_recv().is_err(), "not answered yet");
+        desk.reply(first, Reply::Refused { condition: Some(Condition::NotAllowed), text: "no".into() });
+        assert!(matches!(joined.try_recv().unwrap(), Answer::Refused { condition: Some(Condition::NotAllowed), .. }));
+        let (wrong, mut refused) = served(Request::Map { group: GroupNumber(1), room: "a@elsewhere.example".into() });
+        assert!(desk.serve(wrong).is_none());
+        assert!(matches!(refused.try_recv().unwrap(), Answer::Refused { condition: None, .. }));
+    }
+
+    #[test]
+    fn a_store_that_fails_is_told_to_whoever_waits_and_to_whoever_asks() {
+        let (_parent, mut desk) = desk();
+        let (list, mut waiting) = served(Request::List);
+        desk.serve(list).unwrap();
+        desk.store_failed("disk full");
+        let unavailable = Some(Condition::StoreUnavailable);
+        assert!(matches!(waiting.try_recv().unwrap(), Answer::Refused { condition, .. } if condition == unavailable));
+        let (status, mut shown) = served(Request::Status);
+        desk.serve_without_core(status);
+        let Answer::Status(status) = shown.try_recv().unwrap() else { panic!("no status") };
+        assert_eq!(status.store.text.as_deref(), Some("the store cannot be written (disk full)"));
+        assert!(!status.store.ok && !status.server.up && !status.center.up);
+        desk.store_serves(Vec::new());
+        let (status, mut shown) = served(Request::Status);
+        desk.serve_without_core(status);
+        assert!(matches!(shown.try_recv().unwrap(), Answer::Status(status) if status.store.ok));
+    }
+
+    #[test]
+    fn the_last_reports_are_kept() {
+        let (_parent, mut desk) = desk();
+        for n in 0..REPORTS + 5 {
+            desk.report(bridge::Report { room: None, level: Level::Info, text: n.to_string() }, Timestamp(0));
+        }
+        let reports = desk.status(BridgeStatus::default()).reports;
+        assert_eq!((reports.len(), reports[0].text.as_str()), (REPORTS, "5"));
+    }
 }

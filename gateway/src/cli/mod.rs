@@ -10,6 +10,7 @@ mod init;
 mod print;
 mod prompt;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -60,7 +61,8 @@ pub fn run() -> ExitCode {
 fn serve(common: &args::Common) -> Exit {
     let filter = tracing_subscriber::EnvFilter::try_from_env("INTERGROUP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
     match crate::app::run(&common.dir()) {
         Ok(()) => Exit::Ok,
         Err(e) => fail(&e, Exit::Usage),

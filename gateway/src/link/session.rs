@@ -121,10 +121,20 @@ async fn greet(
 /// The next stanza.
 async fn next(stream: &mut SplitStream<Socket>) -> Result<ToGateway, Ended> {
     loop {
-        let message = stream.next().await.context("the center closed the connection")?.context("reading")?;
+        let message = stream.next().await.context("the center closed the connection")?.map_err(broken)?;
         if let Some(stanza) = stanza(message)? {
             return Ok(stanza);
         }
+    }
+}
+
+/// Why reading failed. That a process was killed is told by its system without a goodbye, and is no riddle.
+fn broken(e: WsError) -> Ended {
+    match e {
+        WsError::Io(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            anyhow!("the center went away without a goodbye").into()
+        }
+        e => anyhow!(e).context("reading").into(),
     }
 }
 
@@ -180,7 +190,7 @@ async fn read(
         loop {
             let what = match message {
                 Some(Ok(message)) => stanza(message),
-                Some(Err(e)) => Err(Ended::from(anyhow!(e).context("reading"))),
+                Some(Err(e)) => Err(broken(e)),
                 None => Err(anyhow!("the center closed the connection").into()),
             };
             match what {

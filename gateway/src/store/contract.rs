@@ -293,8 +293,11 @@ fn a_store_of_somebody_else_or_of_a_newer_version_is_refused() {
 }
 
 #[test]
-fn two_stores_never_share_a_key() {
+fn a_store_is_for_its_owner_alone_and_has_a_key_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
+    let rights =
+        |name| std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(dir.path().join(name)).unwrap()) & 0o777;
     let key = |name| EmbeddedStore::open(&dir.path().join(name)).unwrap().load().unwrap().key;
     assert_ne!(key("a.db"), key("b.db"));
+    assert_eq!(rights("a.db"), 0o600);
 }

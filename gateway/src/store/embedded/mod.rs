@@ -8,6 +8,8 @@ mod read;
 mod schema;
 mod write;
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use intergroup_schemas::ids::{GroupNumber, N, Seq};
@@ -29,9 +31,12 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl EmbeddedStore {
-    /// Opens the file, or makes it. Errors: not readable, not ours, or written by a newer version.
+    /// Opens the file, or makes it, for its owner alone. Errors: not readable, not ours, or written by a newer version.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let named = |e: StoreError| StoreError(format!("{}: {e}", path.display()));
+        // SQLite would make it for all to read; the files beside it get the rights that this one has.
+        let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+        made.map_err(|e| named(StoreError(e.to_string())))?;
         let db = Connection::open(path).map_err(|e| named(e.into()))?;
         schema::prepare(&db).map_err(named)?;
         Ok(Self { db, commits: 0 })
