@@ -72,6 +72,7 @@ pub const TABLE: &[Row] = &[
     row("ephemeral", "urn:xmpp:ephemeral:0", "XEP-0466", UNSUPPORTED, "what was to vanish would be kept elsewhere"),
 
     // What accompanies talk and is never stored.
+    row("*", "urn:xmpp:rtt:0", "XEP-0301", STRIP, "typing letter by letter; the message itself follows"),
     row("*", "http://jabber.org/protocol/chatstates", "XEP-0085", STRIP, "typing is told apart from messages"),
     row("*", "urn:xmpp:receipts", "XEP-0184", STRIP, "the room is who receives"),
     row("*", "urn:xmpp:chat-markers:0", "XEP-0333", STRIP, "names an id of this room"),
