@@ -116,7 +116,7 @@ impl Builder {
                 gateway.process.start()?;
             }
         }
-        for company in &mut world.companies {
+        for company in &world.companies {
             company.connected().await?;
         }
         Ok(())
@@ -203,8 +203,8 @@ impl Company {
     ///
     /// # Errors
     /// It ended, or its status does not fit after a minute.
-    pub async fn status_is(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
-        let Some(gateway) = &mut self.gateway else { return Ok(Value::Null) };
+    pub async fn status_is(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
+        let Some(gateway) = &self.gateway else { return Ok(Value::Null) };
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = gateway.process.ended()? {
@@ -225,7 +225,7 @@ impl Company {
     ///
     /// # Errors
     /// It ended, or has not got them after a minute.
-    pub async fn connected(&mut self) -> Result<()> {
+    pub async fn connected(&self) -> Result<()> {
         self.status_is("both links", |status| rooms::up(status, "server") && rooms::up(status, "center")).await?;
         Ok(())
     }
@@ -250,6 +250,14 @@ impl World {
     }
 
     /// A company by its id.
+    ///
+    /// # Panics
+    /// There is none: the test is wrong.
+    pub fn of(&self, id: &str) -> &Company {
+        self.companies.iter().find(|c| c.id == id).unwrap_or_else(|| panic!("no company {id} in this world"))
+    }
+
+    /// A company by its id, to do something to it.
     ///
     /// # Panics
     /// There is none: the test is wrong.

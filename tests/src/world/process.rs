@@ -4,12 +4,12 @@ use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -108,7 +108,7 @@ impl Process {
     ///
     /// # Errors
     /// It ended, or does not listen after a minute.
-    pub async fn listening(&mut self, addresses: &[SocketAddr]) -> Result<()> {
+    pub async fn listening(&self, addresses: &[SocketAddr]) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         for address in addresses {
             while TcpStream::connect(address).await.is_err() {
@@ -128,15 +128,16 @@ impl Process {
     ///
     /// # Errors
     /// Its state cannot be read.
-    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        let status = match &mut self.child {
-            Some(child) => child.try_wait()?,
-            None => None,
-        };
-        if status.is_some() {
-            self.child = None;
-        }
-        Ok(status)
+    pub fn ended(&self) -> Result<Option<String>> {
+        let Some(child) = &self.child else { return Ok(Some("it was not started".into())) };
+        let pid = WaitId::Pid(Pid::from_child(child));
+        // Looks without reaping: the process id stays ours until we let it go.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = rustix::io::retry_on_intr(|| waitid(pid.clone(), options))?;
+        Ok(status.map(|s| match (s.exit_status(), s.terminating_signal()) {
+            (Some(code), _) => format!("exit code {code}"),
+            (None, signal) => format!("signal {}", signal.unwrap_or(0)),
+        }))
     }
 
     fn signal(&self, signal: Signal) {

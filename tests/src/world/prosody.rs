@@ -11,9 +11,9 @@ pub(super) fn prepare(plan: &Plan, users: &[String]) -> Result<Start> {
     let config = plan.dir.join("prosody.cfg.lua");
     std::fs::write(&config, text(plan))?;
     // With internal storage and plain passwords an account is a small file; Prosody percent-encodes the domain.
-    let accounts = plan.dir.join("data").join(plan.domain().replace('.', "%2e")).join("accounts");
-    std::fs::create_dir_all(&accounts)?;
-    for user in users {
+    for (domain, user) in users.iter().flat_map(|u| [(plan.domain(), u), (plan.visitors(), u)]) {
+        let accounts = plan.dir.join("data").join(domain.replace('.', "%2e")).join("accounts");
+        std::fs::create_dir_all(&accounts)?;
         let account = format!("return {{\n\t[\"password\"] = \"{}\";\n}};\n", password(user));
         std::fs::write(accounts.join(format!("{user}.dat")), account)?;
     }
@@ -55,6 +55,8 @@ c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
 
 VirtualHost "{domain}"
+-- People who are not of the company, on the same server.
+VirtualHost "visitors.{domain}"
 
 Component "{rooms}" "muc"
   modules_enabled = {{ "muc_mam" }}

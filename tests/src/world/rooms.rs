@@ -57,7 +57,7 @@ impl World {
     ///
     /// # Errors
     /// A command fails, or a room does not get ready.
-    pub async fn share(&mut self, room: &str) -> Result<String> {
+    pub async fn share(&self, room: &str) -> Result<String> {
         for company in &self.companies {
             company.make_room("alice", room).await?;
         }
@@ -68,20 +68,20 @@ impl World {
     ///
     /// # Errors
     /// A command fails, or a room does not get ready.
-    pub async fn connect(&mut self, room: &str) -> Result<String> {
-        let (first, others) = self.companies.split_first_mut().context("a world without companies")?;
+    pub async fn connect(&self, room: &str) -> Result<String> {
+        let (first, others) = self.companies.split_first().context("a world without companies")?;
         let owner = first.gateway()?;
         let printed = owner.run(&["group", "create", &format!("About {room}"), "--room", room]).await?;
         let number: String =
             printed.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
         ensure!(!number.is_empty(), "group create printed no number: {printed}");
-        for other in others.iter() {
+        for other in others {
             owner.run(&["group", "allow", &number, &other.id]).await?;
         }
-        for other in others.iter() {
+        for other in others {
             other.gateway()?.run(&["group", "join", &number, "--room", room]).await?;
         }
-        for company in &mut self.companies {
+        for company in &self.companies {
             company.room_ready(room).await?;
             company.room_shared("alice", room, &number).await?;
         }
@@ -94,7 +94,7 @@ impl Company {
     ///
     /// # Errors
     /// It is not after a minute.
-    pub async fn room_ready(&mut self, room: &str) -> Result<()> {
+    pub async fn room_ready(&self, room: &str) -> Result<()> {
         let jid = self.server.room(room);
         self.status_is(&format!("{jid} ready"), |status| room_state(status, &jid).is_some_and(|state| state == READY))
             .await?;

@@ -48,6 +48,11 @@ impl Plan {
         format!("{}.test", self.company)
     }
 
+    /// A domain of people who are not of the company (Prosody only).
+    pub fn visitors(&self) -> String {
+        format!("visitors.{}", self.domain())
+    }
+
     /// The room service.
     pub fn rooms(&self) -> String {
         format!("conference.{}", self.domain())
@@ -126,6 +131,11 @@ impl Server {
     /// How a person signs in.
     pub fn account(&self, user: &str) -> Account {
         Account { server: self.clients(), domain: self.plan.domain(), user: user.to_owned(), password: password(user) }
+    }
+
+    /// How a person who is not of the company signs in at the same server (Prosody only).
+    pub fn visitor(&self, user: &str) -> Account {
+        Account { domain: self.plan.visitors(), ..self.account(user) }
     }
 
     /// The server's logs.

@@ -1,3 +1,10 @@
 //! Scenarios on real servers. Everything that starts a server lies in a module `on_servers`, which `cargo verify --quick` skips.
 
+mod crowd;
+mod demo;
+mod groups;
+mod moderation;
+mod pair;
+mod refusals;
 mod servers;
+mod talk;

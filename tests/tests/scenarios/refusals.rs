@@ -1,0 +1,102 @@
+//! What cannot cross is refused with a reason, its author is told, and everything else goes on.
+
+use anyhow::{Result, ensure};
+use intergroup_schemas::conditions::Condition;
+use intergroup_tests::client::Person;
+use intergroup_tests::load::Client;
+
+use crate::pair::Pair;
+
+/// What the author is told of a condition.
+fn reason(condition: Condition) -> &'static str {
+    condition.author_text().expect("a condition of people's messages")
+}
+
+/// Alice is told why, Bob never hears it, the counter has it, and the next message crosses.
+async fn alice_is_refused(pair: &Pair<'_>, secret: &str, more: &str, condition: Condition) -> Result<()> {
+    let acme = pair.world.of("acme");
+    let (from, counted) = (pair.alice.now(), acme.counter(condition.as_str()).await?);
+    pair.alice.say_with(&pair.acme, secret, more).await?;
+    pair.alice.told_in(from, &pair.acme, reason(condition)).await?;
+    pair.still_talks().await?;
+    let leaked = pair.bob.heard().iter().any(|s| s.0.contains(secret));
+    ensure!(!leaked, "what was refused arrived all the same");
+    let count = acme.counter(condition.as_str()).await?;
+    ensure!(count > counted, "the counter {} stays at {count}", condition.as_str());
+    Ok(())
+}
+
+async fn encrypted_is_refused(pair: &Pair<'_>) -> Result<()> {
+    let more = "<encrypted xmlns='eu.siacs.conversations.axolotl'><header sid='1'/><payload>QUJD</payload></encrypted>";
+    alice_is_refused(pair, "I sent you an OMEMO encrypted message", more, Condition::Encrypted).await
+}
+
+async fn a_reaction_is_refused(pair: &Pair<'_>) -> Result<()> {
+    let more = "<reactions xmlns='urn:xmpp:reactions:0' id='x'><reaction>+</reaction></reactions><store xmlns='urn:xmpp:hints'/>";
+    alice_is_refused(pair, "reaction fallback", more, Condition::UnsupportedContent).await
+}
+
+async fn too_large_is_refused(pair: &Pair<'_>) -> Result<()> {
+    let text = format!("large {}", "x".repeat(intergroup_schemas::limits::PAYLOAD_BYTES));
+    alice_is_refused(pair, &text, "", Condition::TooLarge).await
+}
+
+async fn a_foreign_occupant_is_refused(pair: &Pair<'_>) -> Result<()> {
+    let acme = pair.world.of("acme");
+    let visitor = Person::sign_in(&acme.server.visitor("bob")).await?;
+    visitor.join(&pair.acme, "Visitor").await?;
+    let from = visitor.now();
+    visitor.say(&pair.acme, "I am not of Acme").await?;
+    visitor.told_in(from, &pair.acme, reason(Condition::ForeignAuthor)).await?;
+    pair.still_talks().await?;
+    ensure!(!pair.bob.heard().iter().any(|s| s.0.contains("I am not of Acme")), "a foreigner spoke for Acme");
+    Ok(())
+}
+
+async fn only_the_first_refusal_is_told_at_once(pair: &Pair<'_>) -> Result<()> {
+    let more = "<encrypted xmlns='urn:xmpp:omemo:2'><payload>QUJD</payload></encrypted>";
+    let from = pair.alice.now();
+    for n in 1..=5 {
+        pair.alice.say_with(&pair.acme, &format!("secret {n}"), more).await?;
+    }
+    pair.alice.told_in(from, &pair.acme, reason(Condition::Encrypted)).await?;
+    pair.still_talks().await?;
+    let told = pair.alice.heard().into_iter().skip(from);
+    let told = told.filter(|s| s.text("body").is_some_and(|b| b.contains(reason(Condition::Encrypted)))).count();
+    ensure!(told <= 2, "Alice was told {told} times");
+    Ok(())
+}
+
+async fn a_private_message_to_a_puppet_is_answered(pair: &Pair<'_>) -> Result<()> {
+    pair.still_talks().await?;
+    let mut carol = Client::connect(&pair.world.of("globex").server.account("carol"), "carol").await?;
+    carol.join(&pair.globex, "Carol").await?;
+    carol
+        .send(&format!("<message type='chat' to='{}/Alice (Acme)' id='pm'><body>psst</body></message>", pair.globex))
+        .await?;
+    let ours = |s: &intergroup_tests::load::Stanza| {
+        s.name() == "message" && s.attr("type").as_deref() != Some("groupchat") && s.text("body").is_some()
+    };
+    let answer = carol.wait("an answer to a private message", ours).await?;
+    ensure!(!answer.stanza.has_error(), "a private message is answered by an error: {}", answer.stanza.0);
+    pair.still_talks().await
+}
+
+mod on_servers {
+    use super::*;
+    use crate::check;
+    use crate::pair::checks;
+
+    #[tokio::test]
+    async fn what_cannot_cross_is_told() -> Result<()> {
+        checks(&[
+            check!(encrypted_is_refused),
+            check!(a_reaction_is_refused),
+            check!(too_large_is_refused),
+            check!(a_foreign_occupant_is_refused),
+            check!(only_the_first_refusal_is_told_at_once),
+            check!(a_private_message_to_a_puppet_is_answered),
+        ])
+        .await
+    }
+}
