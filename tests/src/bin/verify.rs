@@ -1,10 +1,11 @@
 //! `cargo verify`: runs all the tests, from packages to crash runs, and stops at the first failure.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
 use intergroup_tests::machine::{NEEDED, Steps, cargo, install, run};
+use intergroup_tests::world::program;
 
 /// Runs all the tests: formatting, lints, unit and property tests, the simulator, scenarios on real servers, crash runs.
 #[derive(Debug, Parser)]
@@ -40,7 +41,11 @@ fn verify(args: &Args) -> Result<()> {
         tests.extend(["--", "--skip", ON_SERVERS]);
     }
     steps.step("tests", || run(&mut cargo(&tests), progress))?;
-    println!("all is well");
+    if !args.quick {
+        let faults = program("faults")?;
+        steps.step("crash runs, short form", || run(Command::new(faults).args(["--short", "--built"]), |_| true))?;
+    }
+    println!("all is well, after {}", steps.elapsed());
     Ok(())
 }
 

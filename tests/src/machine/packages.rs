@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 /// The XMPP servers, with what their message archives on SQLite need. The demo needs no more.
-pub const SERVERS: &[&str] = &["prosody", "ejabberd", "erlang-p1-sqlite3", "lua-event"];
+pub const SERVERS: &[&str] = &["prosody", "ejabberd", "erlang-p1-sqlite3", "lua-unbound"];
 /// Everything that the tests need: also Redis, a validator of XML schemas, and network namespaces.
 pub const NEEDED: &[&str] =
     &["prosody", "ejabberd", "erlang-p1-sqlite3", "lua-event", "redis-server", "libxml2-utils", "iproute2", "procps"];

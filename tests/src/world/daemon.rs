@@ -62,7 +62,8 @@ impl Daemon {
         let folder = dir.to_string_lossy().into_owned();
         let command = vec![program.to_string_lossy().into_owned(), "serve".into(), "--dir".into(), folder];
         let level = std::env::var("INTERGROUP_LOG").unwrap_or_else(|_| "info".into());
-        let env = vec![("RUST_LOG".into(), level), ("RUST_BACKTRACE".into(), "1".into())];
+        let env =
+            vec![("RUST_LOG".into(), level), ("RUST_BACKTRACE".into(), "1".into()), ("NO_COLOR".into(), "1".into())];
         let process = Process::new(Recipe { name: name.into(), command, env, dir: above.to_owned() });
         Ok(Daemon { process, program, dir })
     }

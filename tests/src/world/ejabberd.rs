@@ -80,7 +80,7 @@ fn text(plan: &Plan, database: &Path) -> String {
     let database = database.display();
     format!(
         r#"# Made by a test.
-loglevel: info
+loglevel: warning
 log_rotate_count: 0
 hosts:
   - {domain}
@@ -102,7 +102,7 @@ listen:
     module: ejabberd_service
     max_stanza_size: 524288
     access: all
-    shaper_rule: none
+    shaper: none
     hosts:
       "{component}":
         password: "{secret}"
@@ -143,7 +143,7 @@ api_permissions:
       - "*"
 shaper: {{}}
 shaper_rules:
-  max_user_sessions: 100
+  max_user_sessions: 1000
 modules:
   mod_admin_extra: {{}}
   mod_caps: {{}}

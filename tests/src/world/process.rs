@@ -209,7 +209,7 @@ impl Drop for Process {
 }
 
 /// Longest piece of a log that is shown.
-const TAIL_LINES: usize = 60;
+const TAIL_LINES: usize = 30;
 
 /// The end of a log, as text.
 pub fn tail(log: &Path) -> String {

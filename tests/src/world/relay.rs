@@ -36,6 +36,7 @@ pub enum Flow {
 pub struct Relay {
     address: SocketAddr,
     flow: watch::Sender<Flow>,
+    cuts: watch::Sender<u64>,
     withheld: Arc<OnceLock<String>>,
     connections: Arc<AtomicU64>,
     acceptor: JoinHandle<()>,
@@ -50,24 +51,28 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (flow, watched) = watch::channel(Flow::Open);
+        let (cuts, counted) = watch::channel(0);
         let connections = Arc::new(AtomicU64::new(0));
         let counter = connections.clone();
         let withheld = Arc::new(OnceLock::new());
         let withhold = withheld.clone();
         let acceptor = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let watched = watched.clone();
+                let (watched, mut cut) = (watched.clone(), counted.clone());
+                if *watched.borrow() == Flow::Cut {
+                    continue;
+                }
+                cut.mark_unchanged();
                 let (counter, withhold) = (counter.clone(), withhold.clone());
                 tokio::spawn(async move {
-                    let mut ended = watched.clone();
                     tokio::select! {
                         _ = carry(stream, target, watched, &counter, &withhold) => {}
-                        _ = ended.wait_for(|flow| *flow == Flow::Cut) => {}
+                        _ = cut.changed() => {}
                     }
                 });
             }
         });
-        Ok(Relay { address, flow, withheld, connections, acceptor })
+        Ok(Relay { address, flow, cuts, withheld, connections, acceptor })
     }
 
     /// Where it listens.
@@ -83,6 +88,9 @@ impl Relay {
     /// Changes what it does from now on.
     pub fn set(&self, flow: Flow) {
         self.flow.send_replace(flow);
+        if flow == Flow::Cut {
+            self.cuts.send_modify(|cuts| *cuts += 1);
+        }
     }
 
     /// From the next connection on, stanzas on their way to the target that contain this text vanish.
@@ -92,16 +100,14 @@ impl Relay {
     }
 
     /// Ends all connections; new ones pass.
-    pub async fn cut_once(&self) {
-        self.set(Flow::Cut);
-        tokio::task::yield_now().await;
-        self.set(Flow::Open);
+    pub fn cut_once(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.flow.send_replace(Flow::Cut);
+        self.set(Flow::Cut);
         self.acceptor.abort();
     }
 }
@@ -205,7 +211,7 @@ mod tests {
         stream.write_all(b"a").await?;
         relay.set(Flow::Open);
         assert_eq!(stream.read_u8().await?, b'a');
-        relay.cut_once().await;
+        relay.cut_once();
         assert!(stream.read_u8().await.is_err(), "a cut connection ends");
         assert_eq!(relay.connections(), 1);
         Ok(())

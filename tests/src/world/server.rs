@@ -140,6 +140,8 @@ impl Server {
 
     /// The server's logs.
     pub fn logs(&self) -> Vec<PathBuf> {
-        vec![self.process.log(), self.plan.dir.join("server.log")]
+        // ejabberd writes the same to both.
+        let own = (self.plan.kind == Kind::Prosody).then(|| self.plan.dir.join("server.log"));
+        own.into_iter().chain([self.process.log()]).collect()
     }
 }

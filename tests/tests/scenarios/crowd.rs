@@ -2,16 +2,24 @@
 
 mod on_servers {
     use anyhow::{Context, Result, ensure};
-    use futures::future::try_join_all;
+    use futures::stream::{self, StreamExt, TryStreamExt};
     use intergroup_tests::client::Person;
-    use intergroup_tests::load::Client;
+    use intergroup_tests::load::{Account, Client};
     use intergroup_tests::world::run;
     use serde_json::Value;
 
     use crate::pair::two;
 
     const PEOPLE: usize = 200;
+    /// How many enter at the same time: each is shown to all.
+    const AT_ONCE: usize = 8;
     const MESSAGES: u64 = 50;
+
+    async fn enter(account: Account, n: usize, room: &str) -> Result<Client> {
+        let mut client = Client::connect(&account, &format!("r{n}")).await?;
+        client.join(room, &format!("Bob {n}")).await?;
+        Ok(client)
+    }
 
     fn delivered(status: &Value) -> Result<u64> {
         let counters = status.pointer("/counters").or_else(|| status.pointer("/status/counters"));
@@ -26,15 +34,11 @@ mod on_servers {
             world.share("crowd").await?;
             let (acme, globex) = (&world.of("acme").server, &world.of("globex").server);
             let (here, there) = (acme.room("crowd"), globex.room("crowd"));
-            let crowd = try_join_all((0..PEOPLE).map(|n| {
-                let (account, there) = (globex.account("bob"), there.clone());
-                async move {
-                    let mut client = Client::connect(&account, &format!("r{n}")).await?;
-                    client.join(&there, &format!("Bob {n}")).await?;
-                    anyhow::Ok(client)
-                }
-            }))
-            .await?;
+            let crowd: Vec<Client> = stream::iter(0..PEOPLE)
+                .map(|n| enter(globex.account("bob"), n, &there))
+                .buffered(AT_ONCE)
+                .try_collect()
+                .await?;
             let center = &world.center.as_ref().context("a center")?.daemon;
             let before = delivered(&center.json(&["status"]).await?)?;
             let alice = Person::sign_in(&acme.account("alice")).await?;

@@ -129,21 +129,21 @@ impl Room {
     fn person(&mut self, cx: &mut Context, message: RoomMessage, author: BareJid, id: Option<StanzaId>, late: bool) {
         let payload = match message.content {
             Content::Speech(payload) => payload,
-            Content::Refused(condition) => return self.refuse(cx, &author, condition),
+            Content::Refused(condition) => return self.refuse_here(cx, &author, condition),
             Content::Nothing | Content::Subject(_) => return,
         };
         if self.mapping.ending.is_some() {
             return;
         }
         let Some(user) = cx.config.user(&author) else {
-            return self.refuse(cx, &author, Condition::ForeignAuthor);
+            return self.refuse_here(cx, &author, Condition::ForeignAuthor);
         };
         let nick = message.nick.as_ref().and_then(|n| display_name(n.as_str()));
         let nick = nick.or_else(|| user.as_str().parse().ok()).unwrap_or_else(someone);
         let source = id.map(|id| source(&self.mapping.room, &id));
         let payload = payload::mark_mentions(&payload, &self.puppets.names());
         if payload.len() > shared::PAYLOAD_BYTES {
-            return self.refuse(cx, &author, Condition::TooLarge);
+            return self.refuse_here(cx, &author, Condition::TooLarge);
         }
         let at = message.stamp.unwrap_or(cx.now);
         let list = self.mapping.announced;
@@ -182,13 +182,19 @@ impl Room {
                 continue;
             }
             let Some(user) = cx.config.user(author) else {
-                self.refuse(cx, author, Condition::ForeignAuthor);
+                self.refuse_here(cx, author, Condition::ForeignAuthor);
                 continue;
             };
             let source = Some(source(&self.mapping.room, &row.id));
             let ParkedRow { list, nick, at, payload, .. } = row;
             self.relay(cx, super::outbox::Said { source, list, user, nick, at, late: true, payload });
         }
+    }
+
+    /// Refused by us, before anybody else has seen it.
+    fn refuse_here(&mut self, cx: &mut Context, author: &crate::ids::BareJid, condition: Condition) {
+        cx.count(condition.as_str());
+        self.refuse(cx, author, condition);
     }
 
     /// Our own words came back, live or out of the archive.
