@@ -36,7 +36,10 @@ struct Args {
 
 fn main() {
     let args = Args::parse();
-    let run = |seed| sim::hub::run(seed, None, args.trace);
+    let run = |seed| match args.hub {
+        true => sim::hub::run(seed, None, args.trace),
+        false => sim::whole::run(seed, None, args.trace),
+    };
     if let Some(seed) = args.seed {
         let outcome = run(seed);
         report(&outcome);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use intergroup_center::hub::{Action, AdminId, AdminRequest, Config, Event, Hub, LinkId, Proof, Ticket};
 use intergroup_center::store::memory::MemoryStore;
-use intergroup_center::store::{Change, Fate, Record, RecordKind, Store};
+use intergroup_center::store::{Change, Fate, Member, Record, RecordKind, Store};
 use intergroup_schemas::ids::{GatewayId, GroupNumber, Seq};
 use intergroup_schemas::link::{Bye, Change as GroupChange, Timestamp, ToCenter, ToGateway, encode};
 
@@ -120,6 +120,11 @@ impl Center {
     /// The fates on disk.
     pub(super) fn fates(&mut self) -> Vec<Fate> {
         self.disk.durable().load().expect("memory can be read").fates
+    }
+
+    /// The memberships on disk.
+    pub(super) fn members(&mut self) -> Vec<Member> {
+        self.disk.durable().load().expect("memory can be read").members
     }
 
     fn note_durable(&mut self) {

@@ -48,7 +48,81 @@ pub(super) enum CompanyFault {
         /// See above.
         gateway_hears_ms: i64,
     },
+    /// kill -9 of the gateway as soon as it comes to a point: an action, or before or after a commit that holds a change.
+    GatewayCrashAt {
+        /// One of [`CRASH_POINTS`].
+        point: &'static str,
+        /// It is started again after so long.
+        back_ms: i64,
+    },
+    /// kill -9 of the room server.
+    ServerCrash {
+        /// It is started again after so long.
+        back_ms: i64,
+    },
+    /// An orderly restart of the room server.
+    ServerRestart {
+        /// It is started again after so long.
+        back_ms: i64,
+    },
+    /// The component link is cut; each side hears of it after its own time, and what was sent may be worked off late.
+    ComponentCut {
+        /// See above.
+        gateway_hears_ms: i64,
+        /// See above.
+        server_hears_ms: i64,
+        /// See above.
+        late_ms: i64,
+    },
+    /// The live stream has holes for so long.
+    LiveHole {
+        /// See above.
+        ms: i64,
+    },
+    /// A moderator kicks a puppet,
+    Kick,
+    /// or the ear,
+    KickEar,
+    /// or bans a puppet.
+    Ban,
+    /// The room takes hardly anybody any more.
+    Full,
+    /// A stranger takes the nick that a puppet would like.
+    TakeNick,
+    /// The room is destroyed.
+    Destroy,
 }
+
+/// Where a gateway is made to crash.
+pub(super) const CRASH_POINTS: &[&str] = &[
+    "enter",
+    "leave",
+    "say",
+    "info",
+    "read archive",
+    "fence",
+    "set member",
+    "relay",
+    "resume",
+    "settled",
+    "confirm",
+    "before mapping",
+    "before outbox",
+    "before seen",
+    "before seen trim",
+    "before posted",
+    "before occupant",
+    "before entered",
+    "before fenced",
+    "after mapping",
+    "after outbox",
+    "after seen",
+    "after seen trim",
+    "after posted",
+    "after occupant",
+    "after entered",
+    "after fenced",
+];
 
 impl Fault {
     /// Its name in the coverage.
@@ -74,6 +148,17 @@ impl CompanyFault {
             CompanyFault::GatewayRestore { .. } => "gateway restore",
             CompanyFault::GatewayCommitFails => "gateway commit to fail",
             CompanyFault::LinkCut { .. } => "link cut",
+            CompanyFault::GatewayCrashAt { .. } => "gateway to crash at a point",
+            CompanyFault::ServerCrash { .. } => "server crash",
+            CompanyFault::ServerRestart { .. } => "server restart",
+            CompanyFault::ComponentCut { .. } => "component link cut",
+            CompanyFault::LiveHole { .. } => "live stream with holes",
+            CompanyFault::Kick => "puppet kicked",
+            CompanyFault::KickEar => "ear kicked",
+            CompanyFault::Ban => "puppet banned",
+            CompanyFault::Full => "room full",
+            CompanyFault::TakeNick => "nick taken",
+            CompanyFault::Destroy => "room destroyed",
         }
     }
 }
@@ -110,4 +195,59 @@ pub(super) fn of_the_hub(rng: &mut Rng, span_ms: i64) -> Vec<(i64, Fault)> {
             }
         })
         .collect()
+}
+
+/// Draws the faults of a schedule for the whole.
+pub(super) fn of_the_whole(rng: &mut Rng, span_ms: i64) -> Vec<(i64, Fault)> {
+    let count = rng.range(0, 7);
+    let restores = rng.below(6);
+    let mut faults = Vec::new();
+    for _ in 0..count {
+        let at = rng.range(0, span_ms);
+        let company = rng.index(COMPANIES.len());
+        let back_ms = if rng.chance(200) { rng.range(10, 60_000) } else { rng.range(10, 4000) };
+        let (soon, later) = (rng.range(0, 1000), rng.range(0, 9000));
+        let fault = match rng.below(24) {
+            0 | 1 => Fault::CenterCrash { back_ms },
+            2 => Fault::CenterCommitFails,
+            3 if restores == 1 => {
+                faults.push((rng.range(0, at), Fault::CenterBackup));
+                Fault::CenterRestore { back_ms }
+            }
+            3 if restores == 2 => {
+                faults.push((rng.range(0, at), Fault::Company(company, CompanyFault::GatewayBackup)));
+                Fault::Company(company, CompanyFault::GatewayRestore { back_ms })
+            }
+            3 => Fault::Company(company, CompanyFault::GatewayCommitFails),
+            4 | 5 => {
+                let (center_hears_ms, gateway_hears_ms) = (later, soon);
+                Fault::Company(company, CompanyFault::LinkCut { center_hears_ms, gateway_hears_ms })
+            }
+            of_company => Fault::Company(company, of_the_company(rng, of_company, back_ms, soon, later)),
+        };
+        faults.push((at, fault));
+    }
+    faults
+}
+
+fn of_the_company(rng: &mut Rng, which: u64, back_ms: i64, soon: i64, later: i64) -> CompanyFault {
+    match which {
+        6 | 7 => CompanyFault::GatewayCrash { back_ms },
+        8..=10 => CompanyFault::GatewayCrashAt { point: CRASH_POINTS[rng.index(CRASH_POINTS.len())], back_ms },
+        11 | 12 => CompanyFault::ServerCrash { back_ms },
+        13 => CompanyFault::ServerRestart { back_ms },
+        14..=17 => {
+            let (gateway_hears_ms, server_hears_ms, late_ms) = (soon, later, rng.range(0, 2500));
+            CompanyFault::ComponentCut { gateway_hears_ms, server_hears_ms, late_ms }
+        }
+        18 => CompanyFault::LiveHole { ms: later },
+        19 => CompanyFault::Kick,
+        20 => CompanyFault::KickEar,
+        21 => match rng.below(4) {
+            0 => CompanyFault::Ban,
+            1 => CompanyFault::Destroy,
+            _ => CompanyFault::Full,
+        },
+        _ => CompanyFault::TakeNick,
+    }
 }

@@ -4,17 +4,26 @@
 //! disks lose what was not synced, links and processes die, and at the end everything heals and all must be well.
 //! Never here: sockets, threads, clocks, and any chance but the seed's.
 //!
-//! [`hub`] runs the hub alone between scripted gateways.
+//! [`hub`] runs the hub alone between scripted gateways; [`whole`] runs hub and bridges with model rooms and people.
 
+mod archive;
 mod center;
+mod checker;
+mod company;
 mod coverage;
 mod disk;
 mod faults;
+mod flavour;
 pub mod hub;
+mod names;
 mod net;
+mod people;
 mod rng;
+mod room;
 mod saboteur;
 mod script;
+mod server;
+pub mod whole;
 mod world;
 
 pub use coverage::Coverage;

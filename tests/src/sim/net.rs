@@ -63,6 +63,8 @@ pub(super) struct Delays {
     pub(super) link: i64,
     /// An fsync, at most.
     pub(super) sync: i64,
+    /// A stanza between a gateway and its server, at most.
+    pub(super) stanza: i64,
 }
 
 /// See the module. `W` is what companies wake themselves with.

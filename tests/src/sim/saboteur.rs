@@ -1,8 +1,222 @@
 //! Rules that the harness can break on purpose, between a core and its shell, so that tests show that it would be noticed.
 
+use std::collections::BTreeSet;
+
+use intergroup_gateway::bridge::{Action, Answer, Event, RoomAction, RoomEvent, Ticket};
+use intergroup_gateway::ids::{Life, MessageId, OccupantId};
+use intergroup_gateway::store::{Change, Checkpoint};
+use intergroup_schemas::ids::{N, Seq};
+use intergroup_schemas::link::ToGateway;
+
 /// One broken rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
     /// The center acts on a commit before it is durable.
     CenterActsBeforeCommit,
+    /// The gateway acts on a commit before it is durable.
+    GatewayActsBeforeCommit,
+    /// The cursor is the newest live copy, not the end of a gap-free read.
+    CursorFromLiveCopies,
+    /// Nobody is sent out, and no fence is awaited, before what is in doubt is judged.
+    NoFence,
+    /// A reflection counts as durable in the room's archive.
+    ReflectionIsDurable,
+    /// What was said before the floor crosses.
+    NoFloor,
+    /// What was dealt with is not remembered.
+    SeenIsForgotten,
+    /// What was posted is not remembered, nor known again.
+    PostedIsForgotten,
+    /// Decisions name no refusals, so that refused messages count as stored.
+    RefusalsAreSwallowed,
+    /// Numbers given are not durable: they are given again.
+    NumbersAreReused,
+    /// Whatever has an id of ours is taken for ours.
+    EchoKnownById,
+    /// Rows leave the outbox when they are sent.
+    OutboxTrimmedAtSend,
+    /// An entry is settled before it is in the room.
+    SettledBeforeApplied,
+    /// Credit is never given back.
+    NoCredit,
+    /// Every start enters the room in the same life.
+    OneLife,
+    /// Whose an occupant-id is is not durable.
+    OccupantsAreForgotten,
+    /// A page counts as the whole answer.
+    PageIsComplete,
+    /// Stanzas of the link are delivered twice.
+    StreamTwice,
+}
+
+/// What the saboteur of one gateway remembers.
+#[derive(Debug, Default)]
+pub(super) struct Saboteur {
+    /// Ids that ours were said with.
+    ids: BTreeSet<MessageId>,
+    told: BTreeSet<Ticket>,
+    /// Sent rows, to be trimmed with the next commit.
+    sent: N,
+    /// The newest entry that came down the link.
+    newest: Seq,
+}
+
+impl Saboteur {
+    /// What the bridge is told instead; none: nothing.
+    pub(super) fn event(&mut self, broken: Option<Broken>, event: Event) -> Option<Event> {
+        let Some(broken) = broken else { return Some(event) };
+        match (broken, event) {
+            (Broken::GatewayActsBeforeCommit, Event::Committed(ticket)) if self.told.remove(&ticket) => None,
+            (Broken::RefusalsAreSwallowed, Event::Link(ToGateway::Decided(mut decided))) => {
+                decided.refused.clear();
+                Some(Event::Link(ToGateway::Decided(decided)))
+            }
+            (Broken::SettledBeforeApplied, Event::Link(ToGateway::Deliver(deliver))) => {
+                self.newest = self.newest.max(deliver.seq);
+                Some(Event::Link(ToGateway::Deliver(deliver)))
+            }
+            (Broken::PageIsComplete, Event::Room { room, event: RoomEvent::Answer { request, answer } }) => {
+                let answer = answer.map(|a| match a {
+                    Answer::Page(mut page) => {
+                        page.complete = true;
+                        Answer::Page(page)
+                    }
+                    other => other,
+                });
+                Some(Event::Room { room, event: RoomEvent::Answer { request, answer } })
+            }
+            (Broken::EchoKnownById, Event::Room { event: RoomEvent::Message(m), .. })
+                if m.id.as_ref().is_some_and(|id| self.ids.contains(id))
+                    && m.nick.as_ref().is_some_and(|n| !n.as_str().contains('(')) =>
+            {
+                None
+            }
+            (Broken::EchoKnownById, Event::Room { room, event: RoomEvent::Answer { request, answer } }) => {
+                let answer = answer.map(|a| match a {
+                    Answer::Page(mut page) => {
+                        page.messages.retain(|m| {
+                            let ours = m.id.as_ref().is_some_and(|id| self.ids.contains(id));
+                            !ours || m.nick.as_ref().is_some_and(|n| n.as_str().contains('('))
+                        });
+                        Answer::Page(page)
+                    }
+                    other => other,
+                });
+                Some(Event::Room { room, event: RoomEvent::Answer { request, answer } })
+            }
+            (_, event) => Some(event),
+        }
+    }
+
+    /// What the shell is asked for instead; `extra`: what the bridge is told at once.
+    pub(super) fn action(&mut self, broken: Option<Broken>, action: Action, extra: &mut Vec<Event>) -> Option<Action> {
+        let Some(broken) = broken else { return Some(action) };
+        match (broken, action) {
+            (_, Action::Commit { ticket, changes }) => {
+                if broken == Broken::GatewayActsBeforeCommit && self.told.insert(ticket) {
+                    extra.push(Event::Committed(ticket));
+                }
+                let mut changes: Vec<Change> = changes.into_iter().filter_map(|c| self.change(broken, c)).collect();
+                if broken == Broken::OutboxTrimmedAtSend && self.sent > N(0) {
+                    let group = super::company::GROUP;
+                    changes.push(Change::OutboxTrim { group, upto: std::mem::take(&mut self.sent) });
+                }
+                Some(Action::Commit { ticket, changes })
+            }
+            (Broken::OutboxTrimmedAtSend, Action::Link(stanza)) => {
+                if let intergroup_schemas::link::ToCenter::Relay(relay) = &stanza {
+                    self.sent = relay.n;
+                }
+                Some(Action::Link(stanza))
+            }
+            (Broken::NoCredit, Action::Link(intergroup_schemas::link::ToCenter::Credit(_))) => None,
+            (Broken::SettledBeforeApplied, Action::Link(intergroup_schemas::link::ToCenter::Settled(mut s))) => {
+                s.upto = s.upto.max(self.newest);
+                Some(Action::Link(intergroup_schemas::link::ToCenter::Settled(s)))
+            }
+            (Broken::NoFence, Action::Room { room, action: RoomAction::Fence { request } }) => {
+                let answer = Ok(Answer::Done);
+                extra.push(Event::Room { room, event: RoomEvent::Answer { request, answer } });
+                None
+            }
+            (Broken::NoFence, Action::Room { action: RoomAction::Leave { .. }, .. }) => None,
+            (Broken::NoFloor, Action::Room { room, action }) => Some(Action::Room { room, action }),
+            (Broken::OneLife, Action::Room { room, action }) => Some(Action::Room { room, action: one_life(action) }),
+            (Broken::EchoKnownById, Action::Room { room, action }) => {
+                if let RoomAction::Say { id, .. } = &action {
+                    self.ids.insert(id.clone());
+                }
+                Some(Action::Room { room, action })
+            }
+            (_, action) => Some(action),
+        }
+    }
+
+    fn change(&mut self, broken: Broken, change: Change) -> Option<Change> {
+        match (broken, change) {
+            (Broken::CursorFromLiveCopies, Change::Mapping(mut m)) => {
+                if let (Some(cursor), Some(newest)) = (&mut m.cursor, &m.newest) {
+                    cursor.id = newest.clone();
+                    let (place, settled, hash, made) = (cursor.clone(), m.settled, m.hash, cursor.stamp);
+                    m.checkpoints = vec![Checkpoint { generation: m.generation, place, settled, hash, made }];
+                }
+                Some(Change::Mapping(m))
+            }
+            (Broken::ReflectionIsDurable, Change::Mapping(mut m)) => {
+                if let Some(place) = m.cursor.clone() {
+                    let (settled, hash, made) = (m.settled, m.hash, place.stamp);
+                    m.checkpoints = vec![Checkpoint { generation: m.generation, place, settled, hash, made }];
+                }
+                Some(Change::Mapping(m))
+            }
+            (Broken::NoFloor, Change::Mapping(mut m)) => {
+                // The place is forgotten, not that there is one: the archive is read from its beginning.
+                if let Some(floor) = &mut m.floor {
+                    let beginning = intergroup_schemas::link::Timestamp(0);
+                    floor.stamp = beginning;
+                    for checkpoint in &mut m.checkpoints {
+                        checkpoint.place.stamp = beginning;
+                    }
+                    if let Some(cursor) = &mut m.cursor {
+                        cursor.stamp = beginning;
+                    }
+                }
+                Some(Change::Mapping(m))
+            }
+            (Broken::NumbersAreReused, Change::Mapping(mut m)) => {
+                m.last_n = m.decided;
+                Some(Change::Mapping(m))
+            }
+            (Broken::SettledBeforeApplied, Change::Mapping(mut m)) => {
+                if self.newest > m.settled {
+                    m.settled = self.newest;
+                    for checkpoint in &mut m.checkpoints {
+                        checkpoint.settled = self.newest;
+                    }
+                }
+                Some(Change::Mapping(m))
+            }
+            (Broken::SeenIsForgotten, Change::Seen { .. }) => None,
+            (Broken::PostedIsForgotten, Change::Posted(_)) => None,
+            (Broken::OccupantsAreForgotten, Change::Occupant { group, owner, .. }) => {
+                Some(Change::Occupant { group, id: OccupantId::from("nobody"), owner })
+            }
+            (_, change) => Some(change),
+        }
+    }
+}
+
+fn one_life(action: RoomAction) -> RoomAction {
+    let first = |mut mouth: intergroup_gateway::ids::Mouth| {
+        mouth.life = Life(1);
+        mouth
+    };
+    match action {
+        RoomAction::Enter { mouth, nick } => RoomAction::Enter { mouth: first(mouth), nick },
+        RoomAction::Leave { mouth } => RoomAction::Leave { mouth: first(mouth) },
+        RoomAction::Say { mouth, id, payload, prefix, delay } => {
+            RoomAction::Say { mouth: first(mouth), id, payload, prefix, delay }
+        }
+        other => other,
+    }
 }

@@ -534,6 +534,8 @@ impl Company for Script {
                     net.cut(link, *center_hears_ms, *gateway_hears_ms);
                 }
             }
+            // A script has no room.
+            _ => {}
         }
     }
 

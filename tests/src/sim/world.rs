@@ -37,12 +37,17 @@ impl<C: Company> World<C> {
     /// Starts center and companies, and lets the faults (times are from now on) strike when they are due.
     pub(super) fn start(&mut self, faults: Vec<(i64, Fault)>) {
         self.net.center_start();
+        self.strike_later(faults);
+        for company in &mut self.companies {
+            company.start(&mut self.net);
+        }
+    }
+
+    /// Lets faults strike; times are from now on.
+    pub(super) fn strike_later(&mut self, faults: Vec<(i64, Fault)>) {
         for (at, fault) in faults {
             self.net.after(at, Due::Fault(self.faults.len()));
             self.faults.push(fault);
-        }
-        for company in &mut self.companies {
-            company.start(&mut self.net);
         }
     }
 

@@ -1,0 +1,268 @@
+//! What must be true at the end, when nothing goes wrong any more: compares what people said with the log and the rooms.
+
+use std::collections::BTreeMap;
+
+use intergroup_center::store::{Member, Record, RecordKind};
+use intergroup_gateway::ids::{Account, StanzaId, Who};
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::Seq;
+use intergroup_schemas::link::{Deliver, ToGateway, decode};
+
+use super::archive::{Author, Entry, text};
+use super::center::{COMPANIES, gateway_id};
+use super::company::{Firm, GROUP};
+use super::flavour::OccupantIds;
+use super::names::{STRANGER, USERS};
+use super::people::{Kind, Said};
+use super::world::World;
+
+/// A message of the log.
+struct Logged {
+    record: Record,
+    deliver: Deliver,
+    company: usize,
+    user: Option<usize>,
+    text: String,
+    /// Which of its sender's it is.
+    count: usize,
+}
+
+/// Everything that is not as it must be.
+pub(super) fn complaints(world: &mut World<Firm>) -> Vec<String> {
+    let mut out = Vec::new();
+    let members: BTreeMap<usize, Member> = members(world);
+    let head = world.net.center.book.keys().rfind(|(g, _)| *g == GROUP).map_or(Seq(0), |(_, seq)| *seq);
+    // The cheap ones first: as long as they fail, the rest would too.
+    for (me, firm) in world.companies.iter_mut().enumerate() {
+        if firm.server.ruined {
+            continue;
+        }
+        let name = COMPANIES[me];
+        match (firm.mapping(), members.get(&me)) {
+            (Some(m), Some(member)) => {
+                if m.decided != m.last_n {
+                    out.push(format!("{name}: decided {} of {}", m.decided, m.last_n));
+                }
+                if member.settled != head || m.settled != head {
+                    out.push(format!(
+                        "{name}: settled {} here, {} at the center, of {head}",
+                        m.settled, member.settled
+                    ));
+                }
+            }
+            _ => out.push(format!("{name} is not mapped")),
+        }
+    }
+    if !out.is_empty() {
+        return out;
+    }
+    let log = log(world, &mut out);
+    order_in_log(world, &log, &mut out);
+    for me in 0..COMPANIES.len() {
+        said(&mut world.companies[me], &log, &mut out);
+        if !world.companies[me].server.ruined {
+            let fates = world.net.center.fates();
+            let fates: BTreeMap<Seq, Condition> =
+                fates.into_iter().filter(|f| f.member == gateway_id(me)).map(|f| (f.seq, f.condition)).collect();
+            let restored = world.net.center.restored;
+            room(&world.companies[me], &log, members.get(&me), &fates, restored, &mut out);
+        }
+    }
+    out
+}
+
+fn members(world: &mut World<Firm>) -> BTreeMap<usize, Member> {
+    let all = world.net.center.members();
+    let of = |me: usize| all.iter().find(|m| m.group == GROUP && m.gateway == gateway_id(me)).cloned();
+    (0..COMPANIES.len()).filter_map(|me| Some((me, of(me)?))).collect()
+}
+
+fn log(world: &World<Firm>, out: &mut Vec<String>) -> Vec<Logged> {
+    let mut log: Vec<Logged> = Vec::new();
+    let mut seen: BTreeMap<String, Seq> = BTreeMap::new();
+    let mut next = 0;
+    for ((_, seq), record) in world.net.center.book.iter().filter(|((g, _), _)| *g == GROUP) {
+        next += 1;
+        if seq.0 != next {
+            out.push(format!("the log has {seq} where {next} is next"));
+            next = seq.0;
+        }
+        let RecordKind::Message { origin, deliver, .. } = &record.kind else { continue };
+        let Ok(ToGateway::Deliver(deliver)) = decode::to_gateway(deliver) else {
+            out.push(format!("entry {seq} cannot be read"));
+            continue;
+        };
+        let text = text(&deliver.payload);
+        if let Some(before) = seen.insert(text.clone(), *seq) {
+            out.push(format!("twice in the log: {text} at {before} and {seq}"));
+        }
+        let company = (0..COMPANIES.len()).find(|c| gateway_id(*c) == *origin).unwrap_or(0);
+        let user = USERS.iter().position(|u| *u == deliver.user.as_str());
+        let count = text.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        log.push(Logged { record: record.clone(), deliver, company, user, text, count });
+    }
+    log
+}
+
+/// Each sender's messages are in order, but for those that an archive revealed late.
+fn order_in_log(world: &World<Firm>, log: &[Logged], out: &mut Vec<String>) {
+    if world.net.center.restored {
+        // What a restored center is fed back comes behind what it was not.
+        return;
+    }
+    let mut last: BTreeMap<(usize, Option<usize>), usize> = BTreeMap::new();
+    for logged in log.iter().filter(|l| !l.deliver.late) {
+        let sender = (logged.company, logged.user);
+        let said = world.companies[logged.company].people.said.get(logged.count);
+        // What is not archived has no place in the archive either.
+        if said.is_some_and(|s| s.id.is_none()) {
+            continue;
+        }
+        let before = last.insert(sender, logged.count);
+        if before.is_some_and(|before| before > logged.count) {
+            out.push(format!("out of its sender's order in the log: {} at {}", logged.text, logged.record.seq));
+        }
+    }
+}
+
+/// What a company's people said, against the log.
+fn said(firm: &mut Firm, log: &[Logged], out: &mut Vec<String>) {
+    let me = firm.me;
+    let floor = firm.mapping().and_then(|m| m.floor);
+    let entries: Vec<Entry> = firm.server.room.archive.history().cloned().collect();
+    let place = |id: &StanzaId| entries.iter().position(|e| e.id == *id);
+    let floor = floor.and_then(|f| place(&f.id));
+    let in_log: BTreeMap<&str, &Logged> =
+        log.iter().filter(|l| l.company == me).map(|l| (l.text.as_str(), l)).collect();
+    for logged in in_log.values() {
+        let true_author = firm.people.said.get(logged.count).map(|s| s.user);
+        if logged.user != true_author {
+            out.push(format!("{} is in the log as of {}", logged.text, logged.deliver.user));
+        }
+    }
+    for said in &firm.people.said {
+        let is_in = in_log.contains_key(said.text.as_str());
+        let may = said.user != STRANGER && !matches!(said.kind, Kind::Encrypted | Kind::Chatter);
+        if is_in && !may {
+            out.push(format!("{} crossed and must not ({:?})", said.text, said.kind));
+        }
+        let at = said.id.as_ref().and_then(&place);
+        let before_floor = match (floor, at) {
+            (Some(floor), Some(at)) => at < floor,
+            _ => false,
+        };
+        if is_in && before_floor {
+            out.push(format!("{} was said before the floor and crossed", said.text));
+        }
+        let expired = firm.server.room.archive.expired.iter().any(|e| Some(&e.id) == said.id.as_ref());
+        let must = may && at.is_some() && floor.is_some() && !before_floor && attributable(firm, said);
+        if must && !is_in && !firm.server.ruined && !expired {
+            out.push(format!("{} never reached the log", said.text));
+        }
+        if must && !is_in && expired && firm.gateway.alarms.is_empty() {
+            out.push(format!("{} left the archive unread, and nobody was told", said.text));
+        }
+    }
+}
+
+/// Whether the gateway can know who said it, however long it was away.
+fn attributable(firm: &Firm, _: &Said) -> bool {
+    let flavour = &firm.server.room.flavour;
+    flavour.jids_in_archive || flavour.occupant_ids == OccupantIds::Stable
+}
+
+/// A company's room, against the log.
+fn room(
+    firm: &Firm,
+    log: &[Logged],
+    member: Option<&Member>,
+    fates: &BTreeMap<Seq, Condition>,
+    center_restored: bool,
+    out: &mut Vec<String>,
+) {
+    let name = COMPANIES[firm.me];
+    let Some(member) = member else { return };
+    let mut there: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
+    for entry in firm.server.room.archive.history() {
+        if let Author::Ours(_) = entry.author {
+            there.entry(entry.text()).or_default().push(entry);
+        }
+    }
+    let mut known: BTreeMap<&str, &Logged> = BTreeMap::new();
+    for logged in log {
+        known.insert(&logged.text, logged);
+        let copies = there.get(&logged.text).map_or(&[][..], Vec::as_slice);
+        let seq = logged.record.seq;
+        if logged.company == firm.me {
+            if !copies.is_empty() {
+                out.push(format!("{name}: its own {} came back", logged.text));
+            }
+            continue;
+        }
+        let announced = logged.record.list >= member.list && seq > member.from;
+        match (announced, fates.get(&seq), copies) {
+            (true, None, [one]) => voice(name, logged, one, out),
+            (true, None, []) => out.push(format!("{name}: {} (entry {seq}) is not in the room", logged.text)),
+            (false, _, []) => {}
+            (false, _, _) => out.push(format!("{name}: {} was not for this room", logged.text)),
+            (_, _, [_, _, ..]) => {
+                out.push(format!("{name}: {} is {} times in the room", logged.text, copies.len()));
+            }
+            (true, Some(condition), copies) => {
+                let poisoned = logged.text.starts_with("poison") && firm.server.room.flavour.poisonable;
+                if !poisoned && !firm.server.may_refuse {
+                    out.push(format!("{name}: refused {} as {} for no reason", logged.text, condition.as_str()));
+                }
+                if !copies.is_empty() && !firm.gateway.restored && !center_restored {
+                    out.push(format!("{name}: {} is in the room and was refused", logged.text));
+                }
+            }
+        }
+    }
+    for text in there.keys().filter(|t| t.contains("-alice-") || t.contains("-bob-") || t.contains("-carol-")) {
+        if !known.contains_key(text.as_str()) {
+            out.push(format!("{name}: {text} is in the room and not in the log"));
+        }
+    }
+    order_in_room(firm, &known, center_restored, out);
+}
+
+fn voice(name: &str, logged: &Logged, entry: &Entry, out: &mut Vec<String>) {
+    let account = Account { enterprise: logged.deliver.enterprise.clone(), user: logged.deliver.user.clone() };
+    let right = match &entry.author {
+        Author::Ours(Who::Puppet(who)) => *who == account,
+        Author::Ours(Who::Ear) => entry.prefix.as_ref().is_some_and(|p| !p.starts_with('[')),
+        Author::Person(_) => false,
+    };
+    if !right {
+        out.push(format!("{name}: {} was said by {:?}", logged.text, entry.author));
+    }
+}
+
+/// Foreign messages stand in the log's order, but for those marked late; each sender's stand in its order.
+fn order_in_room(firm: &Firm, known: &BTreeMap<&str, &Logged>, center_restored: bool, out: &mut Vec<String>) {
+    if center_restored {
+        return;
+    }
+    let name = COMPANIES[firm.me];
+    let mut last = Seq(0);
+    let mut of_sender: BTreeMap<(usize, Option<usize>), Seq> = BTreeMap::new();
+    for entry in firm.server.room.archive.history() {
+        let said = entry.text();
+        let Some(logged) = known.get(said.as_str()).filter(|_| matches!(entry.author, Author::Ours(_))) else {
+            continue;
+        };
+        let seq = logged.record.seq;
+        if !entry.delayed {
+            if seq < last {
+                out.push(format!("{name}: {said} (entry {seq}) stands behind entry {last} and is not marked late"));
+            }
+            last = last.max(seq);
+        }
+        let before = of_sender.entry((logged.company, logged.user)).or_default();
+        if seq < *before {
+            out.push(format!("{name}: {said} (entry {seq}) is out of its sender's order"));
+        }
+        *before = seq;
+    }
+}

@@ -1,0 +1,492 @@
+//! A company: its room server, its people, and the shipped bridge beside them, on a disk that a crash can strike.
+
+use std::collections::BTreeMap;
+
+use intergroup_gateway::bridge::{Action, Bridge, Command, CommandId, Config, Event, Level, Reply, RequestId, Ticket};
+use intergroup_gateway::ids::RoomJid;
+use intergroup_gateway::store::memory::MemoryStore;
+use intergroup_gateway::store::{Change, Mapping, Store};
+use intergroup_schemas::ids::{GroupNumber, N, Seq};
+use intergroup_schemas::link::{Hello, Timestamp, ToCenter, ToGateway, VERSION};
+
+use super::center::COMPANIES;
+use super::disk::{Disk, Image};
+use super::faults::CompanyFault;
+use super::flavour::Flavour;
+use super::names::{self, action_names, brief, change_name, request_of};
+use super::net::{LinkNo, Net};
+use super::people::{Kind, People};
+use super::saboteur::Saboteur;
+use super::server::{ConnNo, Server};
+use super::world::Company;
+
+/// The one group.
+pub(super) const GROUP: GroupNumber = GroupNumber(10_001);
+
+/// What is not answered after so long is answered by the shell, in milliseconds.
+const ANSWERED_WITHIN: i64 = 30_000;
+
+impl Image for MemoryStore {
+    type Change = Change;
+    fn apply(&mut self, batch: &[Change]) {
+        self.commit(batch).expect("memory takes everything");
+    }
+}
+
+/// What the store's thread has to do, in order.
+#[derive(Debug, Clone)]
+pub(super) enum Job {
+    Commit(Ticket),
+    Outbox(GroupNumber, N, usize),
+    Posted(GroupNumber, Seq),
+}
+
+/// What a company wakes itself with. A `u64` is the gateway's life in which that was.
+#[derive(Debug)]
+pub(super) enum Wake {
+    GatewayStart,
+    Dial(u64),
+    Connect(u64),
+    Tested(u64, ConnNo),
+    Sync(u64),
+    Timeout(u64),
+    Ask(u64),
+    Unanswered(u64, RequestId),
+    /// The next stanza of a component connection arrives at the server.
+    In(ConnNo),
+    /// The next one arrives at the gateway.
+    Out(ConnNo),
+    /// The server hears that a connection has ended.
+    Dead(ConnNo),
+    ServerStart,
+    Say(usize, Kind),
+    Come(usize),
+    Go(usize),
+    Rename(usize),
+}
+
+/// The gateway's process.
+pub(super) struct Gateway {
+    bridge: Option<Bridge>,
+    pub(super) life: u64,
+    pub(super) disk: Disk<MemoryStore, Job>,
+    link: Option<LinkNo>,
+    welcomed: bool,
+    /// The component connection, from when it is opened.
+    pub(super) conn: Option<ConnNo>,
+    /// The bridge knows of it.
+    pub(super) server_up: bool,
+    timeout: Option<Timestamp>,
+    fail_commit: bool,
+    commands: u64,
+    asked: Option<CommandId>,
+    unanswered: BTreeMap<RequestId, RoomJid>,
+    /// Put back to an older state at least once.
+    pub(super) restored: bool,
+    /// Crash when this has happened.
+    armed: Option<(String, i64)>,
+    /// Reports that somebody must act.
+    pub(super) alarms: Vec<String>,
+    pub(super) saboteur: Saboteur,
+}
+
+/// See the module.
+pub(super) struct Firm {
+    pub(super) me: usize,
+    pub(super) room: RoomJid,
+    pub(super) gateway: Gateway,
+    pub(super) server: Server,
+    pub(super) people: People,
+}
+
+impl Firm {
+    pub(super) fn new(me: usize, flavour: Flavour, key: [u8; 32], skew_ms: i64) -> Self {
+        Self {
+            me,
+            room: names::room(me),
+            gateway: Gateway {
+                bridge: None,
+                life: 0,
+                disk: Disk::new(MemoryStore::new(key)),
+                link: None,
+                welcomed: false,
+                conn: None,
+                server_up: false,
+                timeout: None,
+                fail_commit: false,
+                commands: 0,
+                asked: None,
+                unanswered: BTreeMap::new(),
+                restored: false,
+                armed: None,
+                alarms: Vec::new(),
+                saboteur: Saboteur::default(),
+            },
+            server: Server::new(flavour, skew_ms),
+            people: People::default(),
+        }
+    }
+
+    /// The mapping as it is on disk.
+    pub(super) fn mapping(&mut self) -> Option<Mapping> {
+        let snapshot = self.gateway.disk.durable().load().expect("memory can be read");
+        snapshot.mappings.into_iter().find(|m| m.group == GROUP)
+    }
+
+    /// The room is shared: its floor is on disk.
+    pub(super) fn is_shared(&mut self) -> bool {
+        self.mapping().is_some_and(|m| m.floor.is_some())
+    }
+
+    // ------------------------------------------------------------ the process
+
+    fn boot(&mut self, net: &mut Net<Wake>) {
+        let g = &mut self.gateway;
+        if g.bridge.is_some() {
+            return;
+        }
+        net.say(|| format!("{} gateway starts", COMPANIES[self.me]));
+        g.life += 1;
+        let config = Config {
+            domains: vec![names::domain(self.me)],
+            rooms: names::rooms(self.me),
+            component: names::component(self.me),
+            entropy: net.rng.bytes32(),
+            ..Config::default()
+        };
+        let snapshot = g.disk.durable().load().expect("memory can be read");
+        g.bridge = Some(Bridge::new(snapshot, config));
+        (g.link, g.welcomed, g.conn, g.server_up, g.timeout, g.asked) = (None, false, None, false, None, None);
+        g.unanswered.clear();
+        net.wake(self.me, 1, Wake::Dial(g.life));
+        net.wake(self.me, 1, Wake::Connect(g.life));
+        net.wake(self.me, 300, Wake::Ask(g.life));
+        self.turn(net);
+    }
+
+    /// kill -9: what is not durable is gone, links too; what was sent may still arrive.
+    fn crash(&mut self, net: &mut Net<Wake>, back_ms: i64, kept: bool) {
+        let g = &mut self.gateway;
+        if g.bridge.take().is_none() {
+            return;
+        }
+        net.say(|| format!("{} gateway crashes", COMPANIES[self.me]));
+        g.life += 1;
+        g.armed = None;
+        let flying = g.disk.unsynced().filter(|b| !b.is_empty()).count();
+        let kinds: Vec<&str> = g.disk.unsynced().flatten().map(change_name).collect();
+        for kind in kinds {
+            net.coverage.note("crash with uncommitted, gateway", kind);
+        }
+        net.coverage.note("crash point, gateway", if flying > 0 { "commit under way" } else { "nothing under way" });
+        if kept && flying > 0 {
+            net.coverage.note("crash point, gateway", "commit done, nobody told");
+        }
+        g.disk.crash(if kept { usize::MAX } else { 0 });
+        if let Some(link) = g.link.take() {
+            let hears = net.rng.range(0, 5000);
+            net.cut(link, hears, 0);
+        }
+        if let Some(conn) = g.conn.take() {
+            let (server_hears, late) = (net.rng.range(0, 2000), net.rng.range(0, 1500));
+            self.cut_conn(net, conn, server_hears, late);
+        }
+        net.wake(self.me, back_ms, Wake::GatewayStart);
+    }
+
+    /// Tells the bridge something, and does what it asks for.
+    pub(super) fn event(&mut self, net: &mut Net<Wake>, event: Event) {
+        let now = net.clock();
+        let Some(event) = self.gateway.saboteur.event(net.broken, event) else { return };
+        if let Some(bridge) = self.gateway.bridge.as_mut() {
+            bridge.handle(event, now);
+            self.turn(net);
+        }
+    }
+
+    fn turn(&mut self, net: &mut Net<Wake>) {
+        let mut point = None;
+        while let Some(action) = self.gateway.bridge.as_mut().and_then(Bridge::poll_action) {
+            let (name, kinds) = action_names(&action);
+            net.coverage.note("action", &name);
+            for kind in &kinds {
+                net.coverage.note("gateway commits", kind);
+            }
+            if let Some((armed, _)) = &self.gateway.armed {
+                let met = name == *armed || kinds.iter().any(|k| armed.strip_prefix("before ") == Some(k));
+                point = point.or(met.then(|| armed.clone()));
+            }
+            self.perform(net, action);
+        }
+        let life = self.gateway.life;
+        if let Some(point) = point {
+            return self.strike_point(net, &point);
+        }
+        let next = self.gateway.bridge.as_ref().and_then(Bridge::next_timeout);
+        if let Some(at) = next.filter(|at| self.gateway.timeout.is_none_or(|set| *at < set)) {
+            self.gateway.timeout = Some(at);
+            net.wake(self.me, at.0 - net.now, Wake::Timeout(life));
+        }
+    }
+
+    fn strike_point(&mut self, net: &mut Net<Wake>, point: &str) {
+        let Some((_, back_ms)) = self.gateway.armed.take() else { return };
+        net.coverage.note("crash at", point);
+        self.crash(net, back_ms, false);
+    }
+
+    fn perform(&mut self, net: &mut Net<Wake>, action: Action) {
+        let life = self.gateway.life;
+        let mut extra = Vec::new();
+        let Some(action) = self.gateway.saboteur.action(net.broken, action, &mut extra) else {
+            return extra.into_iter().for_each(|e| self.event(net, e));
+        };
+        match action {
+            Action::Room { action, .. } => {
+                net.say(|| format!("{} room < {action:?}", COMPANIES[self.me]));
+                if let Some(request) = request_of(&action) {
+                    self.gateway.unanswered.insert(request, self.room.clone());
+                    net.wake(self.me, ANSWERED_WITHIN, Wake::Unanswered(life, request));
+                }
+                if let Some(conn) = self.gateway.conn.filter(|_| self.gateway.server_up) {
+                    self.send_in(net, conn, action);
+                }
+            }
+            Action::Link(stanza) => {
+                if let Some(link) = self.gateway.link.filter(|_| self.gateway.welcomed) {
+                    net.send_up(link, &stanza);
+                }
+            }
+            Action::Commit { ticket, changes } => {
+                net.say(|| format!("{} commit {ticket:?} {}", COMPANIES[self.me], brief(&changes)));
+                self.store(net, Job::Commit(ticket), changes);
+            }
+            Action::LoadOutbox { group, from, max } => self.store(net, Job::Outbox(group, from, max), Vec::new()),
+            Action::LoadPosted { group, after } => self.store(net, Job::Posted(group, after), Vec::new()),
+            Action::Reply { id, reply } => self.replied(net, id, &reply),
+            Action::Report(report) => {
+                net.say(|| format!("{} {:?}: {}", COMPANIES[self.me], report.level, report.text));
+                if report.level == Level::Alarm {
+                    self.gateway.alarms.push(report.text);
+                }
+            }
+        }
+        extra.into_iter().for_each(|e| self.event(net, e));
+    }
+
+    fn store(&mut self, net: &mut Net<Wake>, job: Job, changes: Vec<Change>) {
+        self.gateway.disk.write(job, changes);
+        let sync = net.rng.range(0, net.delays.sync);
+        net.wake(self.me, sync, Wake::Sync(self.gateway.life));
+    }
+
+    fn sync(&mut self, net: &mut Net<Wake>) {
+        let g = &mut self.gateway;
+        if std::mem::take(&mut g.fail_commit) && g.disk.unsynced().any(|b| !b.is_empty()) {
+            net.coverage.note("fault", "gateway commit fails");
+            g.disk.crash(0);
+            let back = net.rng.range(50, 2000);
+            return self.crash(net, back, false);
+        }
+        let kinds: Vec<&str> = g.disk.unsynced().flatten().map(change_name).collect();
+        let jobs = g.disk.sync();
+        let met = g.armed.as_ref().map(|(a, _)| a.clone());
+        if let Some(point) = met.filter(|a| kinds.iter().any(|k| a.strip_prefix("after ") == Some(k))) {
+            return self.strike_point(net, &point);
+        }
+        let life = g.life;
+        for job in jobs {
+            if self.gateway.life != life {
+                return;
+            }
+            let store = self.gateway.disk.durable();
+            let event = match job {
+                Job::Commit(ticket) => Event::Committed(ticket),
+                Job::Outbox(group, from, max) => {
+                    Event::Outbox { group, rows: store.outbox(group, from, max).expect("memory can be read") }
+                }
+                Job::Posted(group, after) => {
+                    Event::Posted { group, rows: store.posted(group, after).expect("memory can be read") }
+                }
+            };
+            self.event(net, event);
+        }
+    }
+
+    // ------------------------------------------------------------ commands
+
+    fn command(&mut self, net: &mut Net<Wake>, command: Command) -> CommandId {
+        self.gateway.commands += 1;
+        let id = CommandId(self.gateway.commands);
+        self.event(net, Event::Command { id, command });
+        id
+    }
+
+    /// The administrator maps the room, again and again until it is.
+    fn ask(&mut self, net: &mut Net<Wake>) {
+        if self.gateway.asked.is_none() && self.mapping().is_none() {
+            let room = self.room.clone();
+            let command = match self.me {
+                0 => Command::Create { name: "Apollo".to_owned(), room },
+                _ => Command::Join { group: GROUP, room },
+            };
+            self.gateway.asked = Some(CommandId(self.gateway.commands + 1));
+            self.command(net, command);
+        }
+        if self.me == 0 && self.mapping().is_some() && net.center.joined() < COMPANIES.len() {
+            for other in &COMPANIES[1..] {
+                let enterprise = other.parse().expect("an enterprise id");
+                self.command(net, Command::Allow { group: GROUP, enterprise });
+            }
+        }
+        if self.mapping().is_none() || net.center.joined() < COMPANIES.len() {
+            net.wake(self.me, 300, Wake::Ask(self.gateway.life));
+        }
+    }
+
+    fn replied(&mut self, net: &mut Net<Wake>, id: CommandId, reply: &Reply) {
+        net.say(|| format!("{} reply {reply:?}", COMPANIES[self.me]));
+        if self.gateway.asked == Some(id) {
+            self.gateway.asked = None;
+        }
+    }
+}
+
+impl Company for Firm {
+    type Wake = Wake;
+
+    fn start(&mut self, net: &mut Net<Wake>) {
+        self.begin_talking(net);
+        net.wake(self.me, 1000, Wake::GatewayStart);
+    }
+
+    fn link_down(&mut self, net: &mut Net<Wake>, link: LinkNo) {
+        if self.gateway.link == Some(link) {
+            self.gateway.link = None;
+            let was = std::mem::take(&mut self.gateway.welcomed);
+            let delay = net.rng.range(10, 1500);
+            net.wake(self.me, delay, Wake::Dial(self.gateway.life));
+            if was {
+                self.event(net, Event::LinkDown);
+            }
+        }
+    }
+
+    fn stanza(&mut self, net: &mut Net<Wake>, link: LinkNo, stanza: ToGateway) {
+        if self.gateway.link != Some(link) {
+            return;
+        }
+        match stanza {
+            ToGateway::Welcome(welcome) => {
+                for group in &welcome.groups {
+                    net.coverage.note("welcome", &format!("{:?}", group.history));
+                    if group.history == intergroup_schemas::link::History::Forked
+                        && group.standing == intergroup_schemas::link::Standing::Member
+                        && !net.center.restored
+                    {
+                        net.violation(format!("{} is told of a fork that never was", COMPANIES[self.me]));
+                    }
+                }
+                self.gateway.welcomed = true;
+                self.event(net, Event::LinkUp(welcome));
+            }
+            ToGateway::Bye(bye) => net.coverage.note("bye", bye.condition.as_str()),
+            stanza if self.gateway.welcomed => self.event(net, Event::Link(stanza)),
+            _ => net.violation("the center spoke before its welcome"),
+        }
+    }
+
+    fn wake(&mut self, net: &mut Net<Wake>, wake: Wake) {
+        let now = net.clock();
+        let alive = |life: u64| life == self.gateway.life && self.gateway.bridge.is_some();
+        match wake {
+            Wake::GatewayStart => self.boot(net),
+            Wake::Dial(life) if alive(life) && self.gateway.link.is_none() => {
+                let link = net.dial(self.me);
+                self.gateway.link = Some(link);
+                let groups = self.gateway.bridge.as_ref().map(Bridge::hello).unwrap_or_default();
+                net.send_up(link, &ToCenter::Hello(Hello { version: VERSION, software: "sim".to_owned(), groups }));
+            }
+            Wake::Connect(life) if alive(life) && self.gateway.conn.is_none() => self.connect(net),
+            Wake::Tested(life, conn) if alive(life) && self.gateway.conn == Some(conn) => self.tested(net, conn),
+            Wake::Sync(life) if alive(life) => self.sync(net),
+            Wake::Timeout(life) if alive(life) => {
+                self.gateway.timeout = None;
+                if let Some(bridge) = self.gateway.bridge.as_mut() {
+                    if bridge.next_timeout().is_some_and(|at| at <= now) {
+                        bridge.handle_timeout(now);
+                    }
+                    self.turn(net);
+                }
+            }
+            Wake::Ask(life) if alive(life) => self.ask(net),
+            Wake::Unanswered(life, request) if alive(life) => self.unanswered(net, request),
+            Wake::In(conn) => self.arrive_in(net, conn),
+            Wake::Out(conn) => self.arrive_out(net, conn),
+            Wake::Dead(conn) => self.server.dead(conn),
+            Wake::ServerStart => self.server_start(net),
+            Wake::Say(user, kind) => self.say(net, user, kind),
+            Wake::Come(user) => self.come(net, user),
+            Wake::Go(user) => self.go(net, user),
+            Wake::Rename(user) => self.rename(net, user),
+            _ => {}
+        }
+    }
+
+    fn fault(&mut self, net: &mut Net<Wake>, fault: &CompanyFault) {
+        match fault {
+            CompanyFault::GatewayCrash { back_ms } => {
+                let kept = net.rng.chance(300);
+                self.crash(net, *back_ms, kept);
+            }
+            CompanyFault::GatewayCrashAt { point, back_ms } => {
+                self.gateway.armed = Some(((*point).to_owned(), *back_ms));
+            }
+            CompanyFault::GatewayBackup => {
+                if self.is_shared() {
+                    self.gateway.disk.back_up();
+                }
+            }
+            CompanyFault::GatewayRestore { back_ms } => {
+                // Putting a backup back takes longer than any stanza stays under way.
+                self.crash(net, 8000 + back_ms, false);
+                if self.gateway.disk.restore() {
+                    net.coverage.note("fault", "gateway restored");
+                    self.gateway.restored = true;
+                }
+            }
+            CompanyFault::GatewayCommitFails => self.gateway.fail_commit = true,
+            CompanyFault::LinkCut { center_hears_ms, gateway_hears_ms } => {
+                if let Some(link) = self.gateway.link {
+                    net.cut(link, *center_hears_ms, *gateway_hears_ms);
+                }
+            }
+            other => self.server_fault(net, other),
+        }
+    }
+
+    fn heal(&mut self, net: &mut Net<Wake>) {
+        self.gateway.armed = None;
+        self.gateway.fail_commit = false;
+        self.everybody_comes(net);
+    }
+}
+
+impl Firm {
+    fn unanswered(&mut self, net: &mut Net<Wake>, request: RequestId) {
+        if let Some(room) = self.gateway.unanswered.remove(&request).filter(|_| self.gateway.server_up) {
+            net.coverage.note("event", "request timed out");
+            self.event(net, Event::Room { room, event: names::timed_out(request) });
+        }
+    }
+
+    /// A request has its answer; none where nobody waits for it any more.
+    pub(super) fn answered(&mut self, request: RequestId) -> bool {
+        self.gateway.unanswered.remove(&request).is_some()
+    }
+
+    /// The component link has ended: what was asked over it is forgotten.
+    pub(super) fn forget_requests(&mut self) {
+        self.gateway.unanswered.clear();
+    }
+}

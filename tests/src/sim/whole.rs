@@ -1,0 +1,86 @@
+//! The whole: center and three companies with the shipped cores, rooms and people.
+
+use super::Outcome;
+use super::center::{COMPANIES, CenterPlan};
+use super::checker;
+use super::company::Firm;
+use super::faults;
+use super::flavour::Flavour;
+use super::net::{Delays, Net};
+use super::rng::Rng;
+use super::saboteur::Broken;
+use super::world::World;
+
+/// In this time, without faults, all rooms are shared.
+const SETUP_MS: i64 = 60_000;
+
+/// After so long without faults all must be well.
+const HEALING_MS: i64 = 400_000;
+
+/// How often one looks whether all is well.
+const LOOK_MS: i64 = 1000;
+
+/// So much longer it is watched whether it stays well: until everything has been read again.
+const WATCH_MS: i64 = 130_000;
+
+/// Runs one schedule.
+#[must_use]
+pub fn run(seed: u64, broken: Option<Broken>, trace: bool) -> Outcome {
+    let mut rng = Rng::new(seed);
+    let delays = Delays { link: rng.range(1, 60), sync: rng.range(1, 60), stanza: rng.range(1, 40) };
+    let plan = CenterPlan { cache_bytes: *rng.pick(&[0, 2000, 1 << 24]), retention_bytes: 1 << 30 };
+    let mut net = Net::new(rng.clone(), delays, plan);
+    (net.broken, net.trace) = (broken, trace);
+    let companies = (0..COMPANIES.len()).map(|me| {
+        let flavour = Flavour::draw(&mut rng);
+        net.coverage.note("server", flavour.name);
+        net.say(|| format!("{} {flavour:?}", COMPANIES[me]));
+        let skew = *rng.pick(&[0, 0, -40_000, 40_000]);
+        Firm::new(me, flavour, rng.bytes32(), skew)
+    });
+    let companies: Vec<Firm> = companies.collect();
+    let mut world = World { net, companies, faults: Vec::new(), steps: 0 };
+    play(&mut world, &mut rng);
+    Outcome { seed, violations: world.net.violations, coverage: world.net.coverage, steps: world.steps }
+}
+
+fn play(world: &mut World<Firm>, rng: &mut Rng) {
+    world.start(Vec::new());
+    // Either all are there when the faults begin, or some are on their way in.
+    let first = if rng.chance(250) { 1 } else { COMPANIES.len() };
+    let until = world.net.now + SETUP_MS;
+    while !world.companies.iter_mut().take(first).all(Firm::is_shared) {
+        world.run(100);
+        if world.net.now > until {
+            world.net.violation("the rooms are not shared");
+        }
+        if !world.net.violations.is_empty() {
+            return;
+        }
+    }
+    let span = *rng.pick(&[3000, 15_000, 15_000, 40_000, 200_000]);
+    let poison = rng.chance(100);
+    for company in &mut world.companies {
+        let messages = rng.index(25);
+        company.will_talk(&mut world.net, messages, span, poison);
+    }
+    let faults = faults::of_the_whole(rng, span);
+    world.strike_later(faults);
+    world.run(span + 10_000);
+    world.heal();
+    let mut left = HEALING_MS;
+    while left > 0 && world.net.violations.is_empty() {
+        world.run(LOOK_MS);
+        left -= LOOK_MS;
+        if checker::complaints(world).is_empty() {
+            break;
+        }
+    }
+    if world.net.violations.is_empty() && left > 0 {
+        world.run(WATCH_MS);
+    }
+    if world.net.violations.is_empty() {
+        let complaints = checker::complaints(world);
+        world.net.violations.extend(complaints);
+    }
+}
