@@ -84,7 +84,8 @@ impl Hub {
         for (number, seq) in batch.appended {
             let Some(group) = self.groups.get_mut(&number) else { continue };
             group.committed = seq;
-            let members: Vec<_> = group.members.keys().filter_map(|g| self.online.get(g).copied()).collect();
+            let members: Vec<_> = group.members.keys().cloned().collect();
+            let members: Vec<_> = members.iter().filter_map(|g| self.listening(g)).collect();
             for link in members {
                 self.wake(link, number);
             }
@@ -115,7 +116,7 @@ impl Hub {
 
     /// Tells a gateway what is decided of its messages, naming every refusal that it has not confirmed.
     pub(super) fn tell_decided(&mut self, number: GroupNumber, gateway: &GatewayId, epoch: &Epoch) {
-        let Some(link) = self.online.get(gateway).copied() else { return };
+        let Some(link) = self.listening(gateway) else { return };
         let Some(mark) = self.groups.get_mut(&number).and_then(|g| g.known_mark(gateway, epoch)) else { return };
         let upto = mark.committed;
         let refused: Vec<(N, Condition)> = mark.refused.range(..=upto).map(|(n, c)| (*n, *c)).collect();

@@ -197,6 +197,11 @@ impl Hub {
         if good { None } else { Some(Condition::BadCertificate) }
     }
 
+    /// A gateway's link, once it has been welcomed: before that nothing else is said on it.
+    fn listening(&self, gateway: &GatewayId) -> Option<LinkId> {
+        self.online.get(gateway).copied().filter(|link| self.links.get(link).is_some_and(|l| l.greeted))
+    }
+
     fn send(&mut self, link: LinkId, stanza: &ToGateway) {
         self.actions.push_back(Action::Send { link, frame: encode::to_gateway(stanza).into() });
     }

@@ -147,7 +147,7 @@ impl Hub {
     pub(super) fn tell_fate(&mut self, number: GroupNumber, member: &GatewayId, seq: Seq) {
         let Some(group) = self.groups.get(&number) else { return };
         let Some(fate) = group.fates.get(&(member.clone(), seq)) else { return };
-        let Some(link) = group.gateway_of(&fate.key).and_then(|origin| self.online.get(origin)).copied() else {
+        let Some(link) = group.gateway_of(&fate.key).and_then(|origin| self.listening(origin)) else {
             return;
         };
         let upto = group.members.get(member).map_or(Seq(0), |m| m.settled);
@@ -196,7 +196,7 @@ impl Hub {
             let Some(group) = self.groups.get(&number) else { continue };
             let Some(upto) = group.members.get(&member).map(|m| m.settled) else { continue };
             let others = group.members.keys().filter(|m| **m != member);
-            let links: Vec<_> = others.filter_map(|m| self.online.get(m).copied()).collect();
+            let links: Vec<_> = others.filter_map(|m| self.listening(m)).collect();
             let (enterprise, gateway) = (member.enterprise, member.gateway);
             let fate = ToGateway::Fate(Fate { group: number, enterprise, gateway, upto, refused: Vec::new() });
             for link in links {

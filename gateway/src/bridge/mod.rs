@@ -116,7 +116,7 @@ impl Bridge {
             Event::Link(stanza) => self.stanza(stanza),
             Event::Committed(ticket) => self.committed(ticket),
             Event::CommitFailed(_) => self.dead = true,
-            Event::Posted { group, rows } => self.with(group, |room, _| room.posted_rows(rows)),
+            Event::Posted { group, rows } => self.with(group, |room, cx| room.posted_rows(cx, rows)),
             Event::Outbox { group, rows } => self.with(group, |room, cx| room.outbox_rows(cx, rows)),
             Event::Command { id, command } => self.command(id, command),
         }

@@ -74,10 +74,12 @@ impl Store for MemoryStore {
     fn load(&mut self) -> Result<Snapshot, StoreError> {
         let mut all = Snapshot { key: self.key, ..Snapshot::default() };
         for (group, t) in &self.disk {
-            let oldest = t.mapping.as_ref().and_then(|m| m.checkpoints.first()).map_or(Generation(0), |c| c.generation);
+            let oldest = t.mapping.as_ref().and_then(|m| m.checkpoints.first());
+            let (oldest, settled) = oldest.map_or_else(Default::default, |c| (c.generation, c.settled));
+            let wanted = |p: &&PostedRow| p.generation >= oldest || p.seq.is_none_or(|seq| seq > settled);
             all.mappings.extend(t.mapping.clone());
             all.seen.extend(t.seen.iter().map(|(id, g)| (*group, id.clone(), *g)));
-            all.posted.extend(t.posted.values().filter(|p| p.generation >= oldest).cloned());
+            all.posted.extend(t.posted.values().filter(wanted).cloned());
             all.occupants.extend(t.occupants.iter().map(|(id, owner)| (*group, id.clone(), owner.clone())));
             all.parked.extend(t.parked.iter().cloned());
             all.entered.extend(t.entered.keys().map(|mouth| (*group, mouth.clone())));

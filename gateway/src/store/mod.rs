@@ -322,7 +322,8 @@ pub struct Snapshot {
     pub mappings: Vec<Mapping>,
     /// Messages dealt with that the archive may show again.
     pub seen: Vec<(GroupNumber, StanzaId, Generation)>,
-    /// Messages of ours, of generations not older than the oldest checkpoint of their group.
+    /// Messages of ours that the stream may bring again: of generations not older than the oldest checkpoint of their group,
+    /// of entries behind its place in the stream, and of entries not known yet.
     pub posted: Vec<PostedRow>,
     /// Owners of occupant-ids.
     pub occupants: Vec<(GroupNumber, OccupantId, Owner)>,

@@ -202,6 +202,7 @@ fn room(
         let announced = logged.record.list >= member.list && seq > member.from;
         match (announced, fates.get(&seq), copies) {
             (true, None, [one]) => voice(name, logged, one, out),
+            (true, None, []) if firm.server.emptied && !firm.gateway.alarms.is_empty() => {}
             (true, None, []) => out.push(format!("{name}: {} (entry {seq}) is not in the room", logged.text)),
             (false, _, []) => {}
             (false, _, _) => out.push(format!("{name}: {} was not for this room", logged.text)),

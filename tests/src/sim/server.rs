@@ -49,6 +49,8 @@ pub(super) struct Server {
     hole_until: i64,
     /// A moderator acted, or the room was full: messages may be refused here.
     pub(super) may_refuse: bool,
+    /// A crash took the whole archive: nothing is left by which a lost end could be told from a lost beginning.
+    pub(super) emptied: bool,
     /// The room was destroyed.
     pub(super) ruined: bool,
 }
@@ -63,6 +65,7 @@ impl Server {
             serial: 0,
             hole_until: 0,
             may_refuse: false,
+            emptied: false,
             ruined: false,
         }
     }
@@ -264,6 +267,7 @@ impl Firm {
         self.server.room.stop(graceful, now, tail);
         if self.server.room.archive.lost.len() > before {
             net.coverage.note("fault", "archive lost its tail");
+            self.server.emptied |= self.server.room.archive.entries.is_empty();
         }
         for c in self.server.conns.values_mut() {
             c.input.clear();

@@ -86,6 +86,9 @@ impl Room {
             self.is_ours(cx, who, &message, false);
             return true;
         }
+        if let (Author::Unknown(Some(occupant)), Some(said)) = (&author, &message.id) {
+            self.archive.perhaps_ours.entry(occupant.clone()).or_default().push((said.clone(), id.clone()));
+        }
         if self.archive.seen.contains_key(&id) {
             return false;
         }
@@ -175,6 +178,12 @@ impl Room {
 
     /// It is known now whose an occupant-id is.
     pub(super) fn release_parked(&mut self, cx: &mut Context, occupant: &OccupantId, owner: &Owner) {
+        let perhaps_ours = self.archive.perhaps_ours.remove(occupant).unwrap_or_default();
+        if let Owner::Ours(_) = owner {
+            for (id, stanza_id) in perhaps_ours {
+                self.reflected(cx, &id, Some(&stanza_id));
+            }
+        }
         for row in self.archive.waiting.remove(occupant).unwrap_or_default() {
             cx.change(Change::ParkedGone { group: self.group(), id: row.id.clone() });
             let Owner::Person(author) = owner else { continue };

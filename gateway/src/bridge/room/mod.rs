@@ -17,6 +17,7 @@ mod post;
 mod puppets;
 mod reader;
 mod stream;
+mod words;
 
 use std::collections::BTreeSet;
 

@@ -318,6 +318,13 @@ impl Room {
 
     fn renumber(&mut self, cx: &mut Context) {
         let Some(Renumbering { rows, later, .. }) = self.outbox.renumbering.take() else { return };
+        // What no archive keeps has no source by which the center would know it again: it crosses at most once.
+        let (rows, doubtful): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.source.is_some());
+        if !doubtful.is_empty() {
+            let count = doubtful.len();
+            let text = format!("{count} messages that no archive keeps may not have crossed: they are not sent twice");
+            self.report(cx, Level::Warning, text);
+        }
         let epoch = cx.new_epoch();
         cx.change(Change::OutboxClear(self.group()));
         let m = &mut self.mapping;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{DisplayName, EnterpriseId, HistoryHash, OriginKey, Seq};
 use intergroup_schemas::limits::HELLO_PLACES;
-use intergroup_schemas::link::{Change as GroupChange, Deliver, Entry, SkipReason, Timestamp};
+use intergroup_schemas::link::{Change as GroupChange, Deliver, Entry, Timestamp};
 
 use super::puppets::Voice;
 use super::stream::{Item, Queued};
@@ -34,8 +34,8 @@ pub(super) struct Post {
 struct Known {
     generation: Generation,
     stanza_id: Option<StanzaId>,
-    /// Which entry it is, is on disk; a message found in the archive does not say.
-    placed: bool,
+    /// Which entry it is, where that is on disk; a message found in the archive does not say.
+    seq: Option<Seq>,
 }
 
 #[derive(Debug)]
@@ -81,14 +81,15 @@ impl Post {
 
     pub(super) fn remember(&mut self, rows: Vec<PostedRow>) {
         self.posted.extend(rows.into_iter().map(|row| {
-            let known = Known { generation: row.generation, stanza_id: row.stanza_id, placed: row.seq.is_some() };
+            let known = Known { generation: row.generation, stanza_id: row.stanza_id, seq: row.seq };
             (row.id, known)
         }));
     }
 
-    /// Nothing of these generations will be delivered again.
-    pub(super) fn forget(&mut self, before: Generation) {
-        self.posted.retain(|_, known| known.generation >= before);
+    /// Nothing of these generations will be delivered again, but for entries behind `settled` and those not known yet: a
+    /// message may stand in the archive before a checkpoint whose stream begins before its entry.
+    pub(super) fn forget(&mut self, before: Generation, settled: Seq) {
+        self.posted.retain(|_, known| known.generation >= before || known.seq.is_none_or(|seq| seq > settled));
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
@@ -108,6 +109,18 @@ impl Room {
     pub(super) fn stop_posting(&mut self, cx: &mut Context) {
         cx.came_back(self.post.said());
         self.post.flights.clear();
+    }
+
+    /// The log has forked behind `common`: which entries these are is not known any more.
+    pub(super) fn displace(&mut self, cx: &mut Context, rows: Vec<PostedRow>, common: Seq) {
+        let keys: BTreeMap<MessageId, Option<(EnterpriseId, OriginKey)>> =
+            rows.iter().map(|row| (row.id.clone(), row.key.clone())).collect();
+        self.post.remember(rows);
+        let behind = self.post.posted.iter().filter(|(_, known)| known.seq.is_some_and(|seq| seq > common));
+        for (id, known) in behind.map(|(id, known)| (id.clone(), known.clone())).collect::<Vec<_>>() {
+            let key = keys.get(&id).cloned().flatten();
+            self.write_row(cx, id, known, None, key);
+        }
     }
 
     /// After a break: what a server forgot of ours is not in the room, whatever was reflected.
@@ -154,7 +167,7 @@ impl Room {
         let (id, what) = match item {
             Item::Quiet => (None, What::Nothing),
             Item::Missing { from, reason } => {
-                (Some(cx.ids.entry(self.group(), seq)), What::Notice(missing(from, seq, reason), false))
+                (Some(cx.ids.entry(self.group(), seq)), What::Notice(super::words::missing(from, seq, reason), false))
             }
             Item::Change(entry) => {
                 self.changed(cx, &entry);
@@ -172,6 +185,12 @@ impl Room {
                 (Some(id), What::Message(deliver))
             }
         };
+        // A refusal is an outcome, also when the entry comes by once more.
+        let refused = |d: &Deliver| self.mapping.refused.iter().any(|(known, key, _)| *known == seq && *key == d.key);
+        let (id, what) = match what {
+            What::Message(deliver) if refused(&deliver) => (None, What::Nothing),
+            what => (id, what),
+        };
         let late = seq <= self.mapping.settled || matches!(&what, What::Message(d) if d.late);
         let mut flight = Flight { seq, hash, id, what, state: State::New, tries: 0, by_ear: false, late };
         match flight.id.as_ref().map(|id| self.post.posted.get(id).cloned()) {
@@ -179,7 +198,7 @@ impl Room {
             Some(None) => {}
             Some(Some(known)) => {
                 flight.state = State::Done;
-                if !known.placed {
+                if known.seq != Some(flight.seq) {
                     self.write_posted(cx, &flight, known);
                 }
             }
@@ -314,7 +333,7 @@ impl Room {
             return;
         }
         let generation = self.mapping.generation;
-        let known = Known { generation, stanza_id: stanza_id.cloned(), placed: at.is_some() };
+        let known = Known { generation, stanza_id: stanza_id.cloned(), seq: None };
         match at.and_then(|at| self.post.flights.get(at)) {
             Some(flight) => {
                 let (seq, key) = (Some(flight.seq), flight.key());
@@ -326,7 +345,7 @@ impl Room {
 
     fn write_posted(&mut self, cx: &mut Context, flight: &Flight, known: Known) {
         if let Some(id) = flight.id.clone() {
-            self.write_row(cx, id, Known { placed: true, ..known }, Some(flight.seq), flight.key());
+            self.write_row(cx, id, known, Some(flight.seq), flight.key());
         }
     }
 
@@ -339,7 +358,7 @@ impl Room {
         key: Option<(EnterpriseId, OriginKey)>,
     ) {
         let (group, at, generation, stanza_id) = (self.group(), cx.now, known.generation, known.stanza_id.clone());
-        self.post.posted.insert(id.clone(), known);
+        self.post.posted.insert(id.clone(), Known { seq, ..known });
         cx.change(Change::Posted(PostedRow { group, id, stanza_id, generation, at, seq, key }));
     }
 
@@ -449,17 +468,6 @@ impl Room {
         self.act(cx, action);
     }
 
-    fn change_text(&self, entry: &Entry) -> String {
-        let (number, name) = (self.mapping.group, &self.mapping.name);
-        match &entry.change {
-            GroupChange::Joined { display, .. } => {
-                format!("{display} has joined group {number} ({name}) and reads along from now on.")
-            }
-            GroupChange::Left { display, .. } => format!("{display} has left group {number} ({name})."),
-            GroupChange::Deleted {} => format!("Group {number} ({name}) has ended. This room is not shared any more."),
-        }
-    }
-
     /// What a person is called, and that person's company.
     pub(super) fn display_of(&self, enterprise: &EnterpriseId) -> DisplayName {
         let member = self.mapping.members.iter().find(|(m, _)| m.enterprise == *enterprise);
@@ -476,13 +484,5 @@ impl Flight {
             What::Message(deliver) => Some((deliver.enterprise.clone(), deliver.key.clone())),
             _ => None,
         }
-    }
-}
-
-fn missing(from: Seq, to: Seq, reason: SkipReason) -> String {
-    let count = to.0 - from.0 + 1;
-    match reason {
-        SkipReason::Lost => format!("Up to {count} messages of other companies were lost at the center."),
-        _ => format!("Up to {count} older messages of other companies were not kept long enough to be shown here."),
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use intergroup_schemas::ids::Seq;
 use intergroup_schemas::link::Timestamp;
 
 use super::Room;
@@ -27,6 +28,9 @@ pub(super) struct Archive {
     pub(super) seen: BTreeMap<StanzaId, Generation>,
     /// Messages whose author is not known yet, on disk.
     pub(super) waiting: BTreeMap<OccupantId, Vec<ParkedRow>>,
+    /// Messages of unknown occupants with ids like ours, as the last read found them: ours, should an occupant turn out to
+    /// be one of us (this store may be older than the room).
+    pub(super) perhaps_ours: BTreeMap<OccupantId, Vec<(MessageId, StanzaId)>>,
     /// Live messages that came while the archive was being read after a break.
     pub(super) held: Vec<RoomMessage>,
     /// Live messages were left to the archive: read it again as soon as there is room for them.
@@ -62,6 +66,8 @@ struct Read {
     before: Vec<RoomMessage>,
     /// The archive is known to reach back beyond the place.
     reaches_back: bool,
+    /// All has been read; whether the archive reaches back is to be seen by its oldest message, which is asked for.
+    asks_oldest: bool,
     /// Messages behind this one are in order; unknown ones before it are late.
     in_order_after: Option<StanzaId>,
     last: Option<StanzaId>,
@@ -79,6 +85,7 @@ impl Archive {
         Self {
             seen: seen.into_iter().collect(),
             waiting,
+            perhaps_ours: BTreeMap::new(),
             held: Vec::new(),
             behind: false,
             since_read: 0,
@@ -136,6 +143,9 @@ impl Room {
     }
 
     fn read(&mut self, cx: &mut Context, from: Place, after_break: bool) {
+        if after_break {
+            self.archive.perhaps_ours.clear();
+        }
         let hold = after_break || std::mem::take(&mut self.archive.behind);
         let newest = self.mapping.newest.clone().or_else(|| self.mapping.cursor.as_ref().map(|c| c.id.clone()));
         let in_order_after = newest.filter(|id| *id != from.id);
@@ -148,6 +158,7 @@ impl Room {
             met: false,
             before: Vec::new(),
             reaches_back: false,
+            asks_oldest: false,
             in_order_after,
             last: None,
             end: None,
@@ -187,6 +198,15 @@ impl Room {
     }
 
     fn page(&mut self, cx: &mut Context, mut read: Read, page: Page) {
+        if read.asks_oldest {
+            // An empty archive has lost its end, not its beginning: what had expired could not have been the last message read.
+            let oldest = page.messages.first().and_then(|m| m.stamp);
+            read.reaches_back = oldest.is_none_or(|stamp| stamp < read.from.stamp);
+            if !read.reaches_back {
+                self.does_not_reach_back(cx);
+            }
+            return self.finished(cx, read);
+        }
         for message in page.messages {
             self.result(cx, &mut read, message);
         }
@@ -198,6 +218,15 @@ impl Room {
         }
         if !read.met {
             self.place_is_gone(cx, &mut read);
+        }
+        if !read.reaches_back {
+            read.asks_oldest = true;
+            read.request = cx.next_request();
+            let (request, ear) = (read.request, self.mouth(Who::Ear));
+            let from = ReadFrom::Start { start: None, after: None };
+            self.act(cx, RoomAction::ReadArchive { request, ear, from, max: 1 });
+            self.archive.read = Some(read);
+            return;
         }
         self.finished(cx, read);
     }
@@ -226,15 +255,6 @@ impl Room {
     fn place_is_gone(&mut self, cx: &mut Context, read: &mut Read) {
         read.met = true;
         cx.count("archive-places-gone");
-        if !read.reaches_back && !read.before.is_empty() {
-            cx.count("archive-gaps");
-            self.report(
-                cx,
-                Level::Alarm,
-                "the room's archive no longer reaches back to the last message read: messages said while the gateway was \
-                 away may be missing. Let the archive keep more (see the README)",
-            );
-        }
         let is_floor = self.mapping.floor.as_ref() == Some(&read.from);
         for message in std::mem::take(&mut read.before) {
             let (Some(id), Some(stamp)) = (message.stanza_id.clone(), message.stamp) else { continue };
@@ -243,6 +263,16 @@ impl Room {
                 self.in_archive(cx, read, message, Place { id, stamp });
             }
         }
+    }
+
+    fn does_not_reach_back(&self, cx: &mut Context) {
+        cx.count("archive-gaps");
+        self.report(
+            cx,
+            Level::Alarm,
+            "the room's archive no longer reaches back to the last message read: messages said while the gateway was away \
+             may be missing. Let the archive keep more (see the README)",
+        );
     }
 
     fn in_archive(&mut self, cx: &mut Context, read: &mut Read, message: RoomMessage, place: Place) {
@@ -303,7 +333,7 @@ impl Room {
         let before = Generation(oldest.0.saturating_sub(1));
         let group = m.group;
         self.archive.seen.retain(|_, generation| *generation >= before);
-        self.post.forget(before);
+        self.post.forget(before, self.mapping.checkpoints.first().map_or(Seq(0), |c| c.settled));
         cx.change(Change::SeenTrim { group, before });
         cx.change(Change::PostedTrim { group, before: cx.in_ms(-KEEP_POSTED) });
         self.dirty(cx);

@@ -154,9 +154,9 @@ impl Room {
         cx.act(Action::LoadPosted { group: self.group(), after: common });
     }
 
-    pub(in crate::bridge) fn posted_rows(&mut self, rows: Vec<PostedRow>) {
-        if let State::Remembering(_) = self.stream.state {
-            self.post.remember(rows);
+    pub(in crate::bridge) fn posted_rows(&mut self, cx: &mut Context, rows: Vec<PostedRow>) {
+        if let State::Remembering(common) = self.stream.state {
+            self.displace(cx, rows, common);
             self.stream.state = State::Idle;
         }
     }

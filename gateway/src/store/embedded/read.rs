@@ -119,9 +119,10 @@ pub(super) fn snapshot(db: &Connection) -> Result<Snapshot> {
         ..Snapshot::default()
     };
     for mapping in &mappings {
-        let oldest = mapping.checkpoints.first().map_or(0, |c| c.generation.0);
-        let sql = "SELECT * FROM posted WHERE grp = ? AND generation >= ? ORDER BY id";
-        all.posted.extend(rows(db, sql, params![mapping.group.0.cast_signed(), oldest.cast_signed()], posted_row)?);
+        let (oldest, settled) = mapping.checkpoints.first().map_or((0, 0), |c| (c.generation.0, c.settled.0));
+        let sql = "SELECT * FROM posted WHERE grp = ? AND (generation >= ? OR seq IS NULL OR seq > ?) ORDER BY id";
+        let (group, oldest, settled) = (mapping.group.0.cast_signed(), oldest.cast_signed(), settled.cast_signed());
+        all.posted.extend(rows(db, sql, params![group, oldest, settled], posted_row)?);
     }
     all.mappings = mappings;
     Ok(all)
