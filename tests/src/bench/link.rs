@@ -106,7 +106,7 @@ impl Link {
 
     fn wait<T>(&mut self, wanted: impl Fn(ToGateway) -> Option<T>) -> Result<T> {
         loop {
-            while let Some((from, to)) = self.next_frame()? {
+            while let Some((from, to)) = self.next_stanza()? {
                 let stanza = decode::to_gateway(&Bytes::copy_from_slice(&self.input[from..to]))?;
                 if let Some(found) = wanted(stanza) {
                     return Ok(found);
@@ -194,23 +194,29 @@ impl Link {
         }
     }
 
+    /// The next whole stanza. Errors: one of the group's stream is missing before it, or the center is not content.
+    fn next_stanza(&mut self) -> Result<Option<(usize, usize)>> {
+        let Some((from, to)) = self.next_frame()? else { return Ok(None) };
+        let frame = &self.input[from..to];
+        if frame.starts_with(b"<deliver ") || frame.starts_with(b"<own ") || frame.starts_with(b"<entry ") {
+            let seq = seq(frame).context("no seq")?;
+            ensure!(seq == self.settled.next(), "{seq} follows {}", self.settled);
+            self.settled = seq;
+            self.unreceipted += 1;
+        } else if frame.starts_with(b"<skip ") || frame.starts_with(b"<bye ") || frame.starts_with(b"<expect ") {
+            bail!("{}", String::from_utf8_lossy(frame));
+        }
+        Ok(Some((from, to)))
+    }
+
     /// Reads once, and shows each stanza to `each`. Checks that the stream of the group has no gap, and gives receipts.
     ///
     /// # Errors
     /// The link has ended, or a stanza of the stream is missing.
     pub fn turn(&mut self, group: GroupNumber, mut each: impl FnMut(&[u8])) -> Result<()> {
         self.read()?;
-        while let Some((from, to)) = self.next_frame()? {
-            let frame = &self.input[from..to];
-            if frame.starts_with(b"<deliver ") || frame.starts_with(b"<own ") || frame.starts_with(b"<entry ") {
-                let seq = seq(frame).context("no seq")?;
-                ensure!(seq == self.settled.next(), "{seq} follows {}", self.settled);
-                self.settled = seq;
-                self.unreceipted += 1;
-            } else if frame.starts_with(b"<skip ") || frame.starts_with(b"<bye ") || frame.starts_with(b"<expect ") {
-                bail!("{}", String::from_utf8_lossy(frame));
-            }
-            each(frame);
+        while let Some((from, to)) = self.next_stanza()? {
+            each(&self.input[from..to]);
         }
         if self.unreceipted >= RECEIPT_EVERY {
             self.send(&ToCenter::Credit(Credit { count: self.unreceipted }));
