@@ -18,7 +18,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::enrol::{Identity, connect, tls_config};
+use super::enrol::{Identity, connect, reachable, tls_config};
 
 /// Nothing that a test waits for takes longer; it only bounds a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,12 +49,12 @@ impl LinkClient {
         }
     }
 
-    /// Opens a link to the first address that the center gave, and says hello with these memories.
+    /// Opens a link to the first address of the center's that can be reached, and says hello with these memories.
     ///
     /// # Errors
     /// See [`LinkClient::open`]; or there was no welcome.
     pub async fn greet(identity: &Identity, groups: Vec<HelloGroup>) -> Result<(Self, Welcome)> {
-        let address = identity.reply.addresses.first().context("the center gave no address")?;
+        let address = reachable(&identity.reply.addresses).await?;
         let mut link = Self::open(identity, address).await?;
         let welcome = link.hello(VERSION, groups).await?;
         Ok((link, welcome))

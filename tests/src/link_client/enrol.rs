@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
-use intergroup_schemas::enrolment::{Code, ENROL_PATH, EnrolReply, EnrolRequest, HttpError};
+use intergroup_schemas::enrolment::{Code, ENROL_PATH, EnrolReply, EnrolRequest, HttpError, RENEW_PATH, RenewRequest};
 use rcgen::{CertificateParams, KeyPair};
 use ring::digest;
 use rustls::client::WebPkiServerVerifier;
@@ -26,7 +26,7 @@ pub struct Identity {
     pub key_pem: String,
 }
 
-/// Uses an enrolment code, at the first address that it names.
+/// Uses an enrolment code, at the first address of those it names that can be reached.
 ///
 /// # Errors
 /// The center refused (the condition's name is in the text), or cannot be reached.
@@ -35,13 +35,40 @@ pub async fn enrol(code: &str) -> Result<Identity> {
     let key = KeyPair::generate()?;
     let csr_pem = CertificateParams::default().serialize_request(&key)?.pem()?;
     let request = EnrolRequest { secret: code.secret, csr_pem };
-    let address = code.addresses.first().context("the code names no address")?;
+    let address = reachable(&code.addresses).await?;
     let (status, body) = post(address, pinned(code.fingerprint)?, ENROL_PATH, &serde_json::to_vec(&request)?).await?;
+    answered(status, &body, key.serialize_pem())
+}
+
+/// Asks for another certificate, for a new key, with the present one.
+///
+/// # Errors
+/// See [`enrol`].
+pub async fn renew(identity: &Identity, with_certificate: bool) -> Result<Identity> {
+    let key = KeyPair::generate()?;
+    let csr_pem = CertificateParams::default().serialize_request(&key)?.pem()?;
+    let address = reachable(&identity.reply.addresses).await?;
+    let body = serde_json::to_vec(&RenewRequest { csr_pem })?;
+    let (status, body) = post(address, tls_config(identity, with_certificate)?, RENEW_PATH, &body).await?;
+    answered(status, &body, key.serialize_pem())
+}
+
+fn answered(status: u16, body: &[u8], key_pem: String) -> Result<Identity> {
     if status != 200 {
-        let error: HttpError = serde_json::from_slice(&body)?;
+        let error: HttpError = serde_json::from_slice(body)?;
         bail!("{}: {}", error.condition.as_str(), error.text);
     }
-    Ok(Identity { reply: serde_json::from_slice(&body)?, key_pem: key.serialize_pem() })
+    Ok(Identity { reply: serde_json::from_slice(body)?, key_pem })
+}
+
+/// The first address that can be reached from here.
+pub(super) async fn reachable(addresses: &[String]) -> Result<&str> {
+    for address in addresses {
+        if TcpStream::connect(address).await.is_ok() {
+            return Ok(address);
+        }
+    }
+    bail!("none of {addresses:?} can be reached")
 }
 
 /// A TLS configuration that trusts the identity's center, and shows its certificate if `with_certificate`.

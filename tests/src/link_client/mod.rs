@@ -8,5 +8,5 @@ mod enrol;
 mod process;
 
 pub use client::{LinkClient, relay};
-pub use enrol::{Identity, enrol, post, tls_config};
+pub use enrol::{Identity, enrol, post, renew, tls_config};
 pub use process::{CenterProcess, free_port, program};

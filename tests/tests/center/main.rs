@@ -1,3 +1,6 @@
 //! The center alone, as a process, with raw links: what gateways may rely on.
 
+mod paths;
+mod refused;
 mod talk;
+mod trouble;

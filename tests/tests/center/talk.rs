@@ -6,7 +6,7 @@ use intergroup_schemas::link::{GroupInfo, RequestBody, ResponseBody, Settled, To
 use intergroup_tests::link_client::{CenterProcess, Identity, LinkClient, relay};
 
 /// A group of acme that globex has joined, with a link of each.
-async fn two(center: &CenterProcess) -> Result<(GroupNumber, [Identity; 2], [LinkClient; 2])> {
+pub(crate) async fn two(center: &CenterProcess) -> Result<(GroupNumber, [Identity; 2], [LinkClient; 2])> {
     let (acme, globex) = (center.enrol("acme").await?, center.enrol("globex").await?);
     let (mut a, _) = LinkClient::greet(&acme, Vec::new()).await?;
     let (mut b, _) = LinkClient::greet(&globex, Vec::new()).await?;
@@ -21,7 +21,7 @@ async fn two(center: &CenterProcess) -> Result<(GroupNumber, [Identity; 2], [Lin
     Ok((group, [acme, globex], [a, b]))
 }
 
-fn info(body: ResponseBody) -> Result<GroupInfo> {
+pub(crate) fn info(body: ResponseBody) -> Result<GroupInfo> {
     match body {
         ResponseBody::Group(info) => Ok(info),
         other => bail!("no group but {other:?}"),
@@ -92,7 +92,8 @@ async fn what_was_acknowledged_survives_kill_9_in_the_middle_of_traffic() -> Res
     Ok(())
 }
 
-fn memory(group: GroupNumber, epoch: &str, last_n: u64) -> Result<intergroup_schemas::link::HelloGroup> {
+/// What a gateway remembers that has received nothing.
+pub(crate) fn memory(group: GroupNumber, epoch: &str, last_n: u64) -> Result<intergroup_schemas::link::HelloGroup> {
     Ok(intergroup_schemas::link::HelloGroup {
         group,
         incarnation: None,
