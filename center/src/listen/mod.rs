@@ -8,6 +8,7 @@ mod http;
 mod link;
 mod writer;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,8 @@ pub async fn listen(service: Arc<Service>, addresses: &[String]) -> Result<()> {
     }
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     for (address, listener) in listeners {
-        println!("listening on {address}");
+        // Whoever started the daemon may have closed its output since.
+        let _ = writeln!(std::io::stdout(), "listening on {address}");
         tokio::spawn(accept_all(listener, service.clone(), permits.clone()));
     }
     Ok(())
