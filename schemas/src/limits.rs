@@ -28,7 +28,7 @@ pub const RELAY_WINDOW: u32 = 1024;
 /// Most refusals named in one `settled`, `decided` or `fate`; the rest follow in the next.
 pub const REFUSED_PER_STANZA: usize = 64;
 /// Most groups a gateway may be a member of.
-pub const GROUPS_PER_GATEWAY: usize = 1000;
+pub const GROUPS_PER_GATEWAY: usize = 500;
 /// How long an enrolment code is good, in hours.
 pub const ENROLMENT_HOURS: u64 = 72;
 /// How long a gateway's certificate is good, in days. It is renewed when a third of it is left.

@@ -9,6 +9,7 @@ pub mod decode;
 pub mod encode;
 mod node;
 pub mod payload_check;
+mod request;
 mod scan;
 mod timestamp;
 mod write;
@@ -17,6 +18,8 @@ pub use write::push_escaped;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+pub use request::{GroupInfo, MemberInfo, Request, RequestBody, Response, ResponseBody};
 
 use crate::conditions::Condition;
 use crate::ids::{
@@ -153,55 +156,6 @@ pub struct Confirm {
     pub epoch: Epoch,
     /// The last decision on disk.
     pub n: N,
-}
-
-/// A request; answered by a [`Response`] with the same id. Typed with serde.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
-    /// Chosen by the gateway, unique on the link.
-    pub id: u64,
-    /// What is asked for.
-    pub body: RequestBody,
-}
-
-/// What a gateway can ask for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RequestBody {
-    /// Make a group owned by the asking enterprise, whose asking gateway is its first member.
-    CreateGroup {
-        /// What people call it.
-        name: String,
-    },
-    /// Become a member of a group; the enterprise must be allowed.
-    JoinGroup {
-        /// The group.
-        group: GroupNumber,
-    },
-    /// Stop being a member.
-    LeaveGroup {
-        /// The group.
-        group: GroupNumber,
-    },
-    /// The owner allows an enterprise to join.
-    AllowEnterprise {
-        /// The group.
-        group: GroupNumber,
-        /// Who may join.
-        enterprise: EnterpriseId,
-    },
-    /// The owner ends a group for all.
-    DeleteGroup {
-        /// The group.
-        group: GroupNumber,
-    },
-    /// All groups that the enterprise owns, belongs to or may join.
-    ListGroups {},
-    /// One group.
-    ShowGroup {
-        /// The group.
-        group: GroupNumber,
-    },
 }
 
 // ---------------------------------------------------------------- center to gateway
@@ -445,81 +399,6 @@ pub struct Fate {
     pub upto: Seq,
     /// The gateway's own messages that were refused there.
     pub refused: Vec<(OriginKey, Condition)>,
-}
-
-/// Answer to a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Response {
-    /// The request's id.
-    pub id: u64,
-    /// What came of it.
-    pub body: ResponseBody,
-}
-
-/// What can come of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ResponseBody {
-    /// Done; there is nothing to tell.
-    Done {},
-    /// The group, as it is now. Answers create, join, show. The gateway's stream starts behind `joined_at`.
-    Group(GroupInfo),
-    /// All groups that concern the enterprise.
-    Groups {
-        /// In order of number.
-        groups: Vec<GroupInfo>,
-    },
-    /// It was not done.
-    Refused {
-        /// Why.
-        condition: Condition,
-        /// The same in words, with what to do.
-        text: String,
-    },
-}
-
-/// A group as its members may see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GroupInfo {
-    /// Its number.
-    pub number: GroupNumber,
-    /// Its name.
-    pub name: String,
-    /// The enterprise that owns it.
-    pub owner: EnterpriseId,
-    /// The log's life.
-    pub incarnation: Incarnation,
-    /// The last entry.
-    pub head: Seq,
-    /// The running hash there.
-    pub head_hash: HistoryHash,
-    /// The list version.
-    pub list: ListVersion,
-    /// Whether the asking gateway belongs to it.
-    pub standing: Standing,
-    /// Where the asking gateway's present membership begins (its own `joined` entry).
-    pub joined_at: Seq,
-    /// The running hash at `joined_at`.
-    pub joined_hash: HistoryHash,
-    /// Enterprises that may join.
-    pub allowed: Vec<EnterpriseId>,
-    /// Member gateways.
-    pub members: Vec<MemberInfo>,
-}
-
-/// A member gateway of a group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberInfo {
-    /// Its enterprise.
-    pub enterprise: EnterpriseId,
-    /// The enterprise's display name.
-    pub display: DisplayName,
-    /// Its name.
-    pub gateway: GatewayName,
-    /// The last entry it settled.
-    pub settled: Seq,
-    /// Whether its link is up.
-    pub online: bool,
 }
 
 /// The link's last stanza.

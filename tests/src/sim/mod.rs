@@ -15,6 +15,7 @@ mod disk;
 mod faults;
 mod flavour;
 pub mod hub;
+mod memory;
 mod names;
 mod net;
 mod people;

@@ -4,69 +4,21 @@ use std::collections::BTreeMap;
 
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::history;
-use intergroup_schemas::ids::{
-    EnterpriseId, Epoch, GroupNumber, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq,
-};
+use intergroup_schemas::ids::{EnterpriseId, GroupNumber, HistoryHash, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::link::{
     Confirm, Credit, Hello, HelloGroup, History, Relay, Request, RequestBody, ResponseBody, Resume, Settled, ToCenter,
     ToGateway, VERSION, Welcome, WelcomeGroup,
 };
 
 use super::center::{COMPANIES, gateway_id};
-use super::disk::{Disk, Image};
+use super::disk::Disk;
 use super::faults::CompanyFault;
+use super::memory::{Entry, Memory, Row};
 use super::net::{LinkNo, Net};
 use super::world::Company;
 
 /// The one group.
 pub(super) const GROUP: GroupNumber = GroupNumber(10_001);
-
-/// A message of the pretended archive.
-#[derive(Debug, Clone)]
-struct Row {
-    n: N,
-    /// Its place in the archive.
-    place: usize,
-    /// The list version that its room was told of.
-    list: ListVersion,
-}
-
-/// What a stream entry is, as far as the script compares it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Entry {
-    Message(EnterpriseId, OriginKey, Option<String>),
-    Skipped,
-    Change,
-}
-
-/// What the script keeps on its disk.
-#[derive(Debug, Clone)]
-struct Memory {
-    epoch: Epoch,
-    last_n: N,
-    outbox: Vec<Row>,
-    taken: usize,
-    decided: N,
-    refused_by_center: Vec<(N, Condition)>,
-    joined: bool,
-    list: ListVersion,
-    incarnation: Option<Incarnation>,
-    cursor: Seq,
-    hash: HistoryHash,
-    /// Every entry up to the cursor.
-    history: BTreeMap<Seq, (Entry, HistoryHash)>,
-    /// What the pretended room refused.
-    refused: Vec<(Seq, OriginKey, Condition)>,
-}
-
-impl Image for Memory {
-    type Change = Memory;
-    fn apply(&mut self, batch: &[Memory]) {
-        if let Some(last) = batch.last() {
-            *self = last.clone();
-        }
-    }
-}
 
 /// What the script wakes itself with; the number is the life in which that was.
 #[derive(Debug)]
