@@ -17,9 +17,12 @@ use crate::world::{Flow, Kind, World};
 /// The people of each company.
 const PEOPLE: &[&str] = &["alice", "bob", "carol", "dave", "erin"];
 /// How long archives may take to become complete after the traffic has ended.
-const CATCH_UP: Duration = Duration::from_secs(180);
-/// How often they are compared meanwhile.
-const AGAIN: Duration = Duration::from_secs(2);
+const CATCH_UP: Duration = Duration::from_secs(300);
+/// How often programs are asked meanwhile whether they still have something to do.
+const ASK: Duration = Duration::from_secs(1);
+/// How often archives are compared again that are not complete though nobody has anything to do. Reading them is work for
+/// the servers.
+const AGAIN: Duration = Duration::from_secs(15);
 /// From signing in to the first message.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -131,7 +134,7 @@ impl Stage {
         }
         let spoken = talk.await?;
         let ended = Instant::now();
-        let verdict = self.settle(&name, &speakers, &spoken).await?;
+        let verdict = self.settle(&name, &number, &speakers, &spoken).await?;
         let outcome = Outcome {
             caught_up: ended.elapsed(),
             offered: (
@@ -149,9 +152,26 @@ impl Stage {
         Ok(outcome)
     }
 
+    /// Whether every gateway and the center say that nothing of this group is on its way.
+    async fn is_quiet(&self, room: &str, number: &str) -> Result<bool> {
+        for company in &self.world.companies {
+            if !company.has_settled(room).await? {
+                return Ok(false);
+            }
+        }
+        let center = self.world.center.as_ref().context("this world has a center")?;
+        let group = center.daemon.json(&["group", "show", number]).await?;
+        let members = group["members"].as_array().context("a group has members")?;
+        Ok(members.iter().all(|member| member["waiting"] == 0))
+    }
+
     /// Compares the archives until they are complete, or for as long as they may take.
-    async fn settle(&self, room: &str, speakers: &[Speaker], spoken: &[Spoken]) -> Result<Verdict> {
+    async fn settle(&self, room: &str, number: &str, speakers: &[Speaker], spoken: &[Spoken]) -> Result<Verdict> {
         let until = Instant::now() + CATCH_UP;
+        // A program that is still starting cannot be asked: it is not quiet.
+        while !self.is_quiet(room, number).await.unwrap_or(false) && Instant::now() < until {
+            sleep(ASK).await;
+        }
         loop {
             let mut records = Vec::new();
             for company in &self.world.companies {

@@ -195,7 +195,7 @@ impl Client {
             let id = self.id();
             self.send(&format!(
                 "<iq type='set' id='{id}' to='{room}'><query xmlns='urn:xmpp:mam:2' queryid='{id}'>\
-                 <set xmlns='http://jabber.org/protocol/rsm'><max>500</max>{after}</set></query></iq>"
+                 <set xmlns='http://jabber.org/protocol/rsm'><max>1000</max>{after}</set></query></iq>"
             ))
             .await?;
             let before = all.len();

@@ -132,6 +132,15 @@ impl Company {
         found.cloned().with_context(|| format!("{jid} is not in the status: {status}"))
     }
 
+    /// Whether the gateway has passed on everything of a room that it knows of, both ways.
+    ///
+    /// # Errors
+    /// The command fails.
+    pub async fn has_settled(&self, room: &str) -> Result<bool> {
+        let room = self.room_status(room).await?;
+        Ok(room["state"] == READY && room["waiting"] == 0 && room["settled"] == room["received"])
+    }
+
     /// A counter of the gateway; 0 where it has not counted anything.
     ///
     /// # Errors
