@@ -7,6 +7,7 @@ pub mod center;
 pub mod link;
 pub mod process;
 pub mod redis;
+pub mod rooms;
 pub mod run;
 
 use std::time::Instant;

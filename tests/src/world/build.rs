@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::daemon::{self, Daemon, GatewayPlan};
 use super::process::tail;
 use super::relay::Relay;
-use super::server::{Kind, Server};
+use super::server::{Kind, Server, Surroundings};
 use super::{addresses, rooms};
 
 /// The center's port.
@@ -31,6 +31,7 @@ pub struct Builder {
     servers_only: bool,
     relays: bool,
     no_nagle: bool,
+    federated: bool,
 }
 
 impl Builder {
@@ -69,6 +70,13 @@ impl Builder {
         self
     }
 
+    /// The servers talk to each other, over TLS (Prosody only): people of one can join rooms of another.
+    #[must_use]
+    pub fn federated(mut self) -> Self {
+        self.federated = true;
+        self
+    }
+
     /// Starts everything; returns when servers take clients and every gateway has both its links.
     ///
     /// # Errors
@@ -86,9 +94,13 @@ impl Builder {
 
     async fn fill(&self, world: &mut World) -> Result<()> {
         let above = world.dir.path().to_owned();
-        let servers = try_join_all(
-            self.companies.iter().map(|(id, _, kind)| Server::start(id, *kind, &above, &self.users, !self.no_nagle)),
-        );
+        let addresses = self.companies.iter().map(|_| addresses::fresh()).collect::<Result<Vec<_>>>()?;
+        let ids = self.companies.iter().map(|(id, _, _)| id.clone());
+        let peers: Vec<_> = if self.federated { ids.zip(addresses.clone()).collect() } else { Vec::new() };
+        let servers = try_join_all(self.companies.iter().zip(addresses).map(|((id, _, kind), ip)| {
+            let surroundings = Surroundings { above: &above, ip, peers: &peers, nagle: !self.no_nagle };
+            Server::start(id, *kind, surroundings, &self.users)
+        }));
         let center = async {
             if self.servers_only {
                 return Ok(None);

@@ -9,7 +9,12 @@ type Start = (Vec<String>, Vec<(String, String)>);
 /// Writes what Prosody needs; returns its command and environment.
 pub(super) fn prepare(plan: &Plan, users: &[String]) -> Result<Start> {
     let config = plan.dir.join("prosody.cfg.lua");
-    std::fs::write(&config, text(plan))?;
+    let mut text = text(plan);
+    if !plan.peers.is_empty() {
+        federate(plan)?;
+        text = format!("{}{text}", federation(plan));
+    }
+    std::fs::write(&config, text)?;
     // With internal storage and plain passwords an account is a small file; Prosody percent-encodes the domain.
     for (domain, user) in users.iter().flat_map(|u| [(plan.domain(), u), (plan.visitors(), u)]) {
         let accounts = plan.dir.join("data").join(domain.replace('.', "%2e")).join("accounts");
@@ -21,10 +26,53 @@ pub(super) fn prepare(plan: &Plan, users: &[String]) -> Result<Start> {
     Ok((vec!["prosody".into(), "-F".into(), "--config".into(), config], Vec::new()))
 }
 
+/// Where the other servers are. Prosody asks the DNS only, which knows nothing of a test's names.
+const PEERS: &str = r#"-- Made by a test.
+module:set_global()
+local found, service = pcall(require, "prosody.net.resolvers.service")
+if not found then service = require "net.resolvers.service" end
+local found, basic = pcall(require, "prosody.net.resolvers.basic")
+if not found then basic = require "net.resolvers.basic" end
+local peers, port, by_dns = module:get_option("peers"), module:get_option_number("peers_port"), service.new
+function service.new(host, name, kind, extra)
+  if not peers[host] then return by_dns(host, name, kind, extra) end
+  if name == "xmpp-server" then return basic.new(peers[host], port, kind, extra) end
+  return { next = function (_, answer) answer(nil) end }
+end
+"#;
+
+/// Writes the module with the servers' addresses, and a certificate of the server's own making.
+fn federate(plan: &Plan) -> Result<()> {
+    let made = rcgen::generate_simple_self_signed([plan.domain(), plan.rooms()])?;
+    std::fs::write(plan.dir.join("server.crt"), made.cert.pem())?;
+    std::fs::write(plan.dir.join("server.key"), made.signing_key.serialize_pem())?;
+    std::fs::write(plan.dir.join("mod_peers.lua"), PEERS)?;
+    Ok(())
+}
+
+/// TLS between the servers; who the other is, is found by dialback (XEP-0220).
+fn federation(plan: &Plan) -> String {
+    let hosts = |(id, ip): &(String, _)| format!("[\"{id}.test\"] = \"{ip}\"; [\"conference.{id}.test\"] = \"{ip}\"; ");
+    let (dir, peers) = (plan.dir.display(), plan.peers.iter().map(hosts).collect::<String>());
+    format!(
+        r#"plugin_paths = {{ "{dir}" }}
+peers = {{ {peers} }}
+peers_port = {SERVER_PORT}
+ssl = {{ certificate = "{dir}/server.crt"; key = "{dir}/server.key" }}
+s2s_require_encryption = true
+s2s_secure_auth = false
+"#
+    )
+}
+
 fn text(plan: &Plan) -> String {
     let (dir, ip, domain) = (plan.dir.display(), plan.ip, plan.domain());
     let (rooms, component, secret) = (plan.rooms(), plan.component(), &plan.secret);
     let nagle = plan.nagle;
+    let (enabled, disabled) = match plan.peers.as_slice() {
+        [] => ("", "\"s2s\"; \"s2s_auth_certs\"; \"tls\"; "),
+        _ => ("\"tls\"; \"dialback\"; \"peers\"; ", ""),
+    };
     format!(
         r#"-- Made by a test.
 run_as_root = true
@@ -44,8 +92,8 @@ component_interfaces = {{ "{ip}" }}
 http_ports = {{ }}
 https_ports = {{ }}
 s2s_ports = {{ {SERVER_PORT} }}
-modules_disabled = {{ "s2s"; "s2s_auth_certs"; "tls"; "offline" }}
-modules_enabled = {{ "disco"; "roster"; "saslauth"; "ping"; "carbons"; "pep"; "private"; "version"; "posix" }}
+modules_disabled = {{ {disabled}"offline" }}
+modules_enabled = {{ {enabled}"disco"; "roster"; "saslauth"; "ping"; "carbons"; "pep"; "private"; "version"; "posix" }}
 authentication = "internal_plain"
 storage = "internal"
 archive_expires_after = "never"

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::process::{Process, Recipe};
-use super::{addresses, ejabberd, prosody};
+use super::{ejabberd, prosody};
 use crate::load::Account;
 
 /// Client connections, without TLS: loopback only.
@@ -40,6 +40,21 @@ pub struct Plan {
     pub secret: String,
     /// Whether Prosody holds small packets back (its default) or not.
     pub nagle: bool,
+    /// The companies whose servers talk to each other, this one included, with their servers' addresses.
+    pub peers: Vec<(String, Ipv4Addr)>,
+}
+
+/// Where a server is to be, and beside whom.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    /// The folder above its own.
+    pub(super) above: &'a Path,
+    /// Its address.
+    pub(super) ip: Ipv4Addr,
+    /// As in [`Plan`].
+    pub(super) peers: &'a [(String, Ipv4Addr)],
+    /// As in [`Plan`].
+    pub(super) nagle: bool,
 }
 
 impl Plan {
@@ -83,11 +98,12 @@ impl Server {
     ///
     /// # Errors
     /// The server is not installed, or does not start.
-    pub async fn start(company: &str, kind: Kind, above: &Path, users: &[String], nagle: bool) -> Result<Server> {
-        let dir = above.join(format!("{company}-server"));
+    pub(super) async fn start(company: &str, kind: Kind, at: Surroundings<'_>, users: &[String]) -> Result<Server> {
+        let dir = at.above.join(format!("{company}-server"));
         std::fs::create_dir_all(dir.join("data"))?;
         let secret = format!("secret-{company}");
-        let plan = Plan { company: company.into(), kind, ip: addresses::fresh()?, dir, secret, nagle };
+        let peers = at.peers.to_vec();
+        let plan = Plan { company: company.into(), kind, ip: at.ip, dir, secret, nagle: at.nagle, peers };
         let (command, env) = match kind {
             Kind::Prosody => prosody::prepare(&plan, users)?,
             Kind::Ejabberd => ejabberd::prepare(&plan)?,
