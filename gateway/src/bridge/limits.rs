@@ -64,6 +64,8 @@ pub(super) const NOTICE_EVERY: i64 = 60_000;
 pub(super) const REFUSED_KEPT: usize = intergroup_schemas::limits::REFUSED_PER_STANZA;
 /// Members of whom it is kept up to where their refusals were told.
 pub(super) const FATES_KEPT: usize = 256;
+/// Entries that come again after a break are told as settled so many at a time.
+pub(super) const PASSED_STEP: u64 = intergroup_schemas::limits::GROUP_WINDOW as u64 / 8;
 /// Credit is given back in portions of so many stanzas,
 pub(super) const CREDIT_STANZAS: u32 = intergroup_schemas::limits::LINK_CREDIT / 8;
 /// or of so many bytes.

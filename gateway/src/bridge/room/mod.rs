@@ -28,6 +28,7 @@ use intergroup_schemas::link::{HelloGroup, Settled, Timestamp, ToCenter};
 use super::action::{CommandId, Level, RequestId, RoomAction};
 use super::context::Context;
 use super::event::{Answer, Refusal, RoomEvent};
+use super::limits::PASSED_STEP;
 use super::status::RoomStatus;
 use crate::ids::{Account, Mouth, Nick, Who};
 use crate::store::{Change, Mapping, NoticeRow, Owner, ParkedRow, PostedRow};
@@ -120,7 +121,7 @@ impl Room {
             people: People::new(rows.occupants),
             archive: Archive::new(rows.seen, rows.parked, now),
             outbox: Outbox::new(&mapping),
-            stream: Stream::default(),
+            stream: Stream::new(mapping.settled),
             post: Post::new(rows.posted),
             puppets: Puppets::default(),
             notices: Notices::new(rows.notices),
@@ -276,12 +277,14 @@ impl Room {
         }
         let group = self.mapping.group;
         let told = self.told.0;
-        if self.durable.settled > told {
-            self.told.0 = self.durable.settled;
-            let news = |seq: &Seq| *seq > told && *seq <= self.durable.settled;
+        // After a break entries pass that were settled long ago: they open the window again without a commit, some at a time.
+        let upto = self.durable.settled.min(self.stream.passed);
+        if upto > told && (upto == self.durable.settled || upto.0 >= told.0 + PASSED_STEP) {
+            self.told.0 = upto;
+            let news = |seq: &Seq| *seq > told && *seq <= upto;
             let refused = self.mapping.refused.iter().filter(|(seq, ..)| news(seq));
             let refused = refused.take(shared::REFUSED_PER_STANZA).cloned().collect();
-            cx.send(ToCenter::Settled(Settled { group, upto: self.durable.settled, refused }));
+            cx.send(ToCenter::Settled(Settled { group, upto, refused }));
         }
         if self.durable.decided > self.told.1 {
             self.told.1 = self.durable.decided;

@@ -423,6 +423,7 @@ impl Room {
             if matches!(flight.what, What::Notice(_, true)) && self.mapping.ending.is_none() {
                 self.mapping.ending = Some(Ending::Unmap);
             }
+            self.stream.passed = self.stream.passed.max(flight.seq);
             if flight.seq > self.mapping.settled {
                 (self.mapping.settled, self.mapping.hash) = (flight.seq, flight.hash);
                 self.remember_place();

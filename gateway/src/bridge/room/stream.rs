@@ -22,6 +22,8 @@ pub(super) struct Stream {
     /// The last entry received, and the running hash there.
     received: Seq,
     hash: HistoryHash,
+    /// The last entry that has its outcome in this run of the stream; behind `settled` while entries come again.
+    pub(super) passed: Seq,
     /// After a break the stream begins again at the oldest checkpoint.
     anew: bool,
     pub(super) queue: VecDeque<Queued>,
@@ -62,6 +64,10 @@ pub(super) enum Item {
 }
 
 impl Stream {
+    pub(super) fn new(settled: Seq) -> Self {
+        Self { passed: settled, ..Self::default() }
+    }
+
     pub(super) fn received(&self) -> Seq {
         self.received
     }
@@ -145,7 +151,7 @@ impl Room {
         m.suspect = None;
         self.stop_posting(cx);
         self.stream.queue.clear();
-        (self.stream.received, self.stream.hash) = (common, hash);
+        (self.stream.received, self.stream.hash, self.stream.passed) = (common, hash, common);
         self.stream.state = State::Remembering(common);
         self.durable.settled = common;
         self.durable.hash = hash;
@@ -173,6 +179,8 @@ impl Room {
             let place = m.checkpoints.first().filter(|_| m.archive).map(|c| (c.settled, c.hash));
             (self.stream.received, self.stream.hash) = place.unwrap_or((m.settled, m.hash));
             self.stream.queue.clear();
+            self.stream.passed = self.stream.received;
+            self.told.0 = self.stream.received;
         }
         let after = self.stream.received;
         cx.send(ToCenter::Resume(Resume { group: self.group(), after }));

@@ -292,3 +292,37 @@ fn unmapping_lets_go_what_is_on_its_way_first() {
     let entry = rig.archive.iter().rfind(|e| matches!(e.from, Speaker::Ours(_))).unwrap();
     assert!(entry.text.contains("not shared"), "{entry:?}");
 }
+
+#[test]
+fn entries_that_come_again_open_the_window_again() {
+    let mut rig = Rig::mapped();
+    for seq in 2..=600 {
+        rig.deliver(seq, "carol", &format!("t{seq}"));
+    }
+    assert_eq!(rig.settled(), Some(600));
+    for crash in [true, false] {
+        if crash {
+            rig.crash();
+            rig.up();
+        } else {
+            rig.inside.clear();
+            rig.event(Event::ServerDown { stream_error: None });
+            rig.event(Event::ServerUp { exclusive: true });
+        }
+        let after = rig.resumed();
+        assert_eq!(after, Seq(1), "the only checkpoint is the floor");
+        rig.sent.clear();
+        for seq in 2..=400 {
+            rig.deliver(seq, "carol", &format!("t{seq}"));
+        }
+        let upto = rig.settled().expect("the center is told though nothing new was settled");
+        assert!((272..=400).contains(&upto), "{upto}");
+        let told = rig.sent.iter().filter(|s| matches!(s, ToCenter::Settled(_))).count();
+        assert!(told < 10, "{told} times");
+        for seq in 401..=600 {
+            rig.deliver(seq, "carol", &format!("t{seq}"));
+        }
+        assert_eq!(rig.settled(), Some(600));
+        assert_eq!(rig.heard().len(), 599);
+    }
+}
