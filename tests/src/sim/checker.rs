@@ -242,7 +242,8 @@ fn voice(name: &str, logged: &Logged, entry: &Entry, out: &mut Vec<String>) {
 
 /// Foreign messages stand in the log's order, but for those marked late; each sender's stand in its order.
 fn order_in_room(firm: &Firm, known: &BTreeMap<&str, &Logged>, center_restored: bool, out: &mut Vec<String>) {
-    if center_restored {
+    // A gateway with an older store may say now what it refused then.
+    if center_restored || firm.gateway.restored {
         return;
     }
     let name = COMPANIES[firm.me];

@@ -404,7 +404,7 @@ impl Company for Firm {
             Wake::Dial(life) if alive(life) && self.gateway.link.is_none() => {
                 let link = net.dial(self.me);
                 self.gateway.link = Some(link);
-                let groups = self.gateway.bridge.as_ref().map(Bridge::hello).unwrap_or_default();
+                let groups = self.gateway.bridge.as_mut().map(Bridge::hello).unwrap_or_default();
                 net.send_up(link, &ToCenter::Hello(Hello { version: VERSION, software: "sim".to_owned(), groups }));
             }
             Wake::Connect(life) if alive(life) && self.gateway.conn.is_none() => self.connect(net),

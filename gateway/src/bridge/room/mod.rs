@@ -318,7 +318,8 @@ impl Room {
     // ------------------------------------------------------------ what others see
 
     /// What we remember of the group's history.
-    pub(super) fn hello(&self, most_places: usize) -> HelloGroup {
+    pub(super) fn hello(&mut self, most_places: usize) -> HelloGroup {
+        self.outbox.said_hello(self.durable.n);
         let m = &self.mapping;
         HelloGroup {
             group: m.group,

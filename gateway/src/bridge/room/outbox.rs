@@ -42,6 +42,8 @@ pub(super) struct Outbox {
     /// The n that the center asked for last: asked again, it is the echo of what was under way.
     expected: Option<N>,
     renumbering: Option<Renumbering>,
+    /// The last n that hello named: the center's answer is about that one, whatever was given meanwhile.
+    hello: N,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +75,12 @@ impl Outbox {
             unattributed: VecDeque::new(),
             expected: None,
             renumbering: None,
+            hello: mapping.last_n,
         }
+    }
+
+    pub(super) fn said_hello(&mut self, n: N) {
+        self.hello = n;
     }
 
     /// Goes on from `next`, with what the store has.
@@ -179,7 +186,7 @@ impl Room {
     pub(super) fn outbox_welcome(&mut self, cx: &mut Context, decided: N) {
         self.outbox.expected = None;
         self.told.1 = N(0);
-        if decided > self.mapping.last_n {
+        if decided > self.outbox.hello {
             self.report(cx, Level::Warning, "the center knows more of our messages than this store: it was restored");
             return self.new_epoch(cx);
         }

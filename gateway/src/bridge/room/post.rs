@@ -155,11 +155,18 @@ impl Room {
             self.judge_refused(cx);
         }
         for at in 0..self.post.flights.len() {
-            if matches!(self.post.flights[at].state, State::New) && !self.say(cx, at) {
+            let new = matches!(self.post.flights[at].state, State::New);
+            if new && (self.refusal_is_not_durable() || !self.say(cx, at)) {
                 break;
             }
         }
         self.settle(cx);
+    }
+
+    /// A refusal is on disk before anything later is said: judged again after a crash, it might go the other way.
+    fn refusal_is_not_durable(&self) -> bool {
+        let given_up = self.post.flights.iter().any(|f| matches!(f.state, State::GivenUp(_)));
+        given_up || self.mapping.refused.last().is_some_and(|(seq, ..)| *seq > self.durable.settled)
     }
 
     fn flight(&mut self, cx: &mut Context, queued: Queued) -> Flight {
