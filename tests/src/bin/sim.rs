@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use intergroup_tests::sim::{self, Coverage, Outcome};
+use intergroup_tests::sim::{self, Broken, Coverage, Outcome};
 
 /// Runs the shipped cores through schedules of faults.
 #[derive(Debug, Parser)]
@@ -26,6 +26,9 @@ struct Args {
     /// The hub alone, between scripted gateways.
     #[arg(long)]
     hub: bool,
+    /// Break a rule on purpose, by its name in the tests.
+    #[arg(long)]
+    broken: Option<String>,
     /// Stop at the first schedule that fails.
     #[arg(long)]
     first: bool,
@@ -36,9 +39,13 @@ struct Args {
 
 fn main() {
     let args = Args::parse();
+    let broken = args.broken.as_ref().map(|name| {
+        let known = Broken::ALL.iter().find(|b| format!("{b:?}") == *name);
+        *known.unwrap_or_else(|| panic!("there is no rule {name}: {:?}", Broken::ALL))
+    });
     let run = |seed| match args.hub {
-        true => sim::hub::run(seed, None, args.trace),
-        false => sim::whole::run(seed, None, args.trace),
+        true => sim::hub::run(seed, broken, args.trace),
+        false => sim::whole::run(seed, broken, args.trace),
     };
     if let Some(seed) = args.seed {
         let outcome = run(seed);

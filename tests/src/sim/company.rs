@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use intergroup_gateway::bridge::{Action, Bridge, Command, CommandId, Config, Event, Level, Reply, RequestId, Ticket};
+use intergroup_gateway::bridge::{
+    Action, Bridge, Command, CommandId, Config, Event, Level, Reply, RequestId, RoomAction, Ticket,
+};
 use intergroup_gateway::ids::RoomJid;
 use intergroup_gateway::store::memory::MemoryStore;
 use intergroup_gateway::store::{Change, Mapping, Store};
@@ -16,7 +18,7 @@ use super::flavour::Flavour;
 use super::names::{self, action_names, brief, change_name, request_of};
 use super::net::{LinkNo, Net};
 use super::people::{Kind, People};
-use super::saboteur::Saboteur;
+use super::saboteur::{Broken, Saboteur};
 use super::server::{ConnNo, Server};
 use super::world::Company;
 
@@ -249,10 +251,22 @@ impl Firm {
                     net.wake(self.me, ANSWERED_WITHIN, Wake::Unanswered(life, request));
                 }
                 if let Some(conn) = self.gateway.conn.filter(|_| self.gateway.server_up) {
+                    let said = matches!(action, RoomAction::Say { .. });
                     self.send_in(net, conn, action);
+                    if let Some(late_ms) = self.server.cut_at_say.take_if(|_| said) {
+                        self.cut_late(net, conn, late_ms);
+                    }
                 }
             }
             Action::Link(stanza) => {
+                if let ToCenter::Relay(relay) = &stanza {
+                    let rows = self.gateway.disk.durable().outbox(relay.group, relay.n, 1).expect("memory can be read");
+                    if rows.first().is_none_or(|row| row.n != relay.n)
+                        && net.broken != Some(Broken::OutboxTrimmedAtSend)
+                    {
+                        net.violation(format!("{} relayed {} before it was on disk", COMPANIES[self.me], relay.n));
+                    }
+                }
                 if let Some(link) = self.gateway.link.filter(|_| self.gateway.welcomed) {
                     net.send_up(link, &stanza);
                 }
@@ -468,6 +482,7 @@ impl Company for Firm {
     fn heal(&mut self, net: &mut Net<Wake>) {
         self.gateway.armed = None;
         self.gateway.fail_commit = false;
+        self.server.cut_at_say = None;
         self.everybody_comes(net);
     }
 }

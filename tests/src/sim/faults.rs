@@ -74,6 +74,11 @@ pub(super) enum CompanyFault {
         /// See above.
         late_ms: i64,
     },
+    /// The component link is cut with the next message, which is worked off late.
+    ComponentCutAtSay {
+        /// See above.
+        late_ms: i64,
+    },
     /// The live stream has holes for so long.
     LiveHole {
         /// See above.
@@ -152,6 +157,7 @@ impl CompanyFault {
             CompanyFault::ServerCrash { .. } => "server crash",
             CompanyFault::ServerRestart { .. } => "server restart",
             CompanyFault::ComponentCut { .. } => "component link cut",
+            CompanyFault::ComponentCutAtSay { .. } => "component link to be cut at a message",
             CompanyFault::LiveHole { .. } => "live stream with holes",
             CompanyFault::Kick => "puppet kicked",
             CompanyFault::KickEar => "ear kicked",
@@ -236,7 +242,8 @@ fn of_the_company(rng: &mut Rng, which: u64, back_ms: i64, soon: i64, later: i64
         8..=10 => CompanyFault::GatewayCrashAt { point: CRASH_POINTS[rng.index(CRASH_POINTS.len())], back_ms },
         11 | 12 => CompanyFault::ServerCrash { back_ms },
         13 => CompanyFault::ServerRestart { back_ms },
-        14..=17 => {
+        14 => CompanyFault::ComponentCutAtSay { late_ms: rng.range(100, 5000) },
+        15..=17 => {
             let (gateway_hears_ms, server_hears_ms, late_ms) = (soon, later, rng.range(0, 2500));
             CompanyFault::ComponentCut { gateway_hears_ms, server_hears_ms, late_ms }
         }

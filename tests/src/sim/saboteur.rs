@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use intergroup_gateway::bridge::{Action, Answer, Event, RoomAction, RoomEvent, Ticket};
-use intergroup_gateway::ids::{Life, MessageId, OccupantId};
+use intergroup_gateway::ids::{Life, MessageId, Nick, OccupantId};
 use intergroup_gateway::store::{Change, Checkpoint};
 use intergroup_schemas::ids::{N, Seq};
 use intergroup_schemas::link::ToGateway;
@@ -25,10 +25,6 @@ pub enum Broken {
     NoFloor,
     /// What was dealt with is not remembered.
     SeenIsForgotten,
-    /// What was posted is not remembered, nor known again.
-    PostedIsForgotten,
-    /// Decisions name no refusals, so that refused messages count as stored.
-    RefusalsAreSwallowed,
     /// Numbers given are not durable: they are given again.
     NumbersAreReused,
     /// Whatever has an id of ours is taken for ours.
@@ -37,16 +33,32 @@ pub enum Broken {
     OutboxTrimmedAtSend,
     /// An entry is settled before it is in the room.
     SettledBeforeApplied,
-    /// Credit is never given back.
-    NoCredit,
-    /// Every start enters the room in the same life.
+    /// The life is not durable: every start enters the room in the first one.
     OneLife,
     /// Whose an occupant-id is is not durable.
     OccupantsAreForgotten,
     /// A page counts as the whole answer.
     PageIsComplete,
-    /// Stanzas of the link are delivered twice.
-    StreamTwice,
+}
+
+impl Broken {
+    /// Every rule.
+    pub const ALL: &'static [Broken] = &[
+        Broken::CenterActsBeforeCommit,
+        Broken::GatewayActsBeforeCommit,
+        Broken::CursorFromLiveCopies,
+        Broken::NoFence,
+        Broken::ReflectionIsDurable,
+        Broken::NoFloor,
+        Broken::SeenIsForgotten,
+        Broken::NumbersAreReused,
+        Broken::EchoKnownById,
+        Broken::OutboxTrimmedAtSend,
+        Broken::SettledBeforeApplied,
+        Broken::OneLife,
+        Broken::OccupantsAreForgotten,
+        Broken::PageIsComplete,
+    ];
 }
 
 /// What the saboteur of one gateway remembers.
@@ -66,11 +78,7 @@ impl Saboteur {
     pub(super) fn event(&mut self, broken: Option<Broken>, event: Event) -> Option<Event> {
         let Some(broken) = broken else { return Some(event) };
         match (broken, event) {
-            (Broken::GatewayActsBeforeCommit, Event::Committed(ticket)) if self.told.remove(&ticket) => None,
-            (Broken::RefusalsAreSwallowed, Event::Link(ToGateway::Decided(mut decided))) => {
-                decided.refused.clear();
-                Some(Event::Link(ToGateway::Decided(decided)))
-            }
+            (Broken::GatewayActsBeforeCommit, Event::Committed(ticket)) if !self.told.insert(ticket) => None,
             (Broken::SettledBeforeApplied, Event::Link(ToGateway::Deliver(deliver))) => {
                 self.newest = self.newest.max(deliver.seq);
                 Some(Event::Link(ToGateway::Deliver(deliver)))
@@ -87,7 +95,7 @@ impl Saboteur {
             }
             (Broken::EchoKnownById, Event::Room { event: RoomEvent::Message(m), .. })
                 if m.id.as_ref().is_some_and(|id| self.ids.contains(id))
-                    && m.nick.as_ref().is_some_and(|n| !n.as_str().contains('(')) =>
+                    && m.nick.as_ref().is_some_and(|n| !is_ours(n)) =>
             {
                 None
             }
@@ -96,7 +104,7 @@ impl Saboteur {
                     Answer::Page(mut page) => {
                         page.messages.retain(|m| {
                             let ours = m.id.as_ref().is_some_and(|id| self.ids.contains(id));
-                            !ours || m.nick.as_ref().is_some_and(|n| n.as_str().contains('('))
+                            !ours || m.nick.as_ref().is_some_and(is_ours)
                         });
                         Answer::Page(page)
                     }
@@ -113,7 +121,7 @@ impl Saboteur {
         let Some(broken) = broken else { return Some(action) };
         match (broken, action) {
             (_, Action::Commit { ticket, changes }) => {
-                if broken == Broken::GatewayActsBeforeCommit && self.told.insert(ticket) {
+                if broken == Broken::GatewayActsBeforeCommit {
                     extra.push(Event::Committed(ticket));
                 }
                 let mut changes: Vec<Change> = changes.into_iter().filter_map(|c| self.change(broken, c)).collect();
@@ -129,7 +137,6 @@ impl Saboteur {
                 }
                 Some(Action::Link(stanza))
             }
-            (Broken::NoCredit, Action::Link(intergroup_schemas::link::ToCenter::Credit(_))) => None,
             (Broken::SettledBeforeApplied, Action::Link(intergroup_schemas::link::ToCenter::Settled(mut s))) => {
                 s.upto = s.upto.max(self.newest);
                 Some(Action::Link(intergroup_schemas::link::ToCenter::Settled(s)))
@@ -141,7 +148,6 @@ impl Saboteur {
             }
             (Broken::NoFence, Action::Room { action: RoomAction::Leave { .. }, .. }) => None,
             (Broken::NoFloor, Action::Room { room, action }) => Some(Action::Room { room, action }),
-            (Broken::OneLife, Action::Room { room, action }) => Some(Action::Room { room, action: one_life(action) }),
             (Broken::EchoKnownById, Action::Room { room, action }) => {
                 if let RoomAction::Say { id, .. } = &action {
                     self.ids.insert(id.clone());
@@ -196,8 +202,11 @@ impl Saboteur {
                 }
                 Some(Change::Mapping(m))
             }
+            (Broken::OneLife, Change::Mapping(mut m)) => {
+                m.life = Life(0);
+                Some(Change::Mapping(m))
+            }
             (Broken::SeenIsForgotten, Change::Seen { .. }) => None,
-            (Broken::PostedIsForgotten, Change::Posted(_)) => None,
             (Broken::OccupantsAreForgotten, Change::Occupant { group, owner, .. }) => {
                 Some(Change::Occupant { group, id: OccupantId::from("nobody"), owner })
             }
@@ -206,17 +215,7 @@ impl Saboteur {
     }
 }
 
-fn one_life(action: RoomAction) -> RoomAction {
-    let first = |mut mouth: intergroup_gateway::ids::Mouth| {
-        mouth.life = Life(1);
-        mouth
-    };
-    match action {
-        RoomAction::Enter { mouth, nick } => RoomAction::Enter { mouth: first(mouth), nick },
-        RoomAction::Leave { mouth } => RoomAction::Leave { mouth: first(mouth) },
-        RoomAction::Say { mouth, id, payload, prefix, delay } => {
-            RoomAction::Say { mouth: first(mouth), id, payload, prefix, delay }
-        }
-        other => other,
-    }
+/// A nick of the ear or of a puppet, by its look.
+fn is_ours(nick: &Nick) -> bool {
+    nick.as_str().contains('(') || nick.as_str().starts_with("Intergroup")
 }

@@ -51,6 +51,8 @@ pub(super) struct Server {
     pub(super) may_refuse: bool,
     /// A crash took the whole archive: nothing is left by which a lost end could be told from a lost beginning.
     pub(super) emptied: bool,
+    /// The component link is cut with the next message, which arrives so much later.
+    pub(super) cut_at_say: Option<i64>,
     /// The room was destroyed.
     pub(super) ruined: bool,
 }
@@ -66,6 +68,7 @@ impl Server {
             hole_until: 0,
             may_refuse: false,
             emptied: false,
+            cut_at_say: None,
             ruined: false,
         }
     }
@@ -153,6 +156,25 @@ impl Firm {
             net.wake(self.me, ms, Wake::In(conn));
         }
         net.wake(self.me, server_hears_ms, Wake::Dead(conn));
+    }
+
+    /// Cuts the link, of which the gateway hears at once and the server late; what is under way arrives late.
+    pub(super) fn cut_late(&mut self, net: &mut Net<Wake>, conn: ConnNo, late_ms: i64) {
+        let Some(c) = self.server.conns.get_mut(&conn).filter(|c| !c.cut) else { return };
+        net.coverage.note("fault", "link cut behind a message");
+        c.cut = true;
+        c.output.clear();
+        let mut wakes = Vec::new();
+        for (due, _) in &mut c.input {
+            *due += late_ms;
+            wakes.push(*due - net.now);
+        }
+        c.output.push_back((net.now + 1, Reply::End(None)));
+        for ms in wakes {
+            net.wake(self.me, ms, Wake::In(conn));
+        }
+        net.wake(self.me, 1, Wake::Out(conn));
+        net.wake(self.me, late_ms, Wake::Dead(conn));
     }
 
     /// The gateway's end of the component link is down.
@@ -308,6 +330,7 @@ impl Firm {
                     }
                 }
             }
+            CompanyFault::ComponentCutAtSay { late_ms } => self.server.cut_at_say = Some(*late_ms),
             CompanyFault::LiveHole { ms } => self.server.hole_until = net.now + ms,
             CompanyFault::Kick => {
                 if let Some(who) = puppets(self).first() {

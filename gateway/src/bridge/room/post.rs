@@ -113,6 +113,10 @@ impl Room {
 
     /// The log has forked behind `common`: which entries these are is not known any more.
     pub(super) fn displace(&mut self, cx: &mut Context, rows: Vec<PostedRow>, common: Seq) {
+        // What should be in memory and is not, the server has lost since.
+        let oldest = self.mapping.checkpoints.first().map_or(Generation(0), |c| c.generation);
+        let lost = |row: &PostedRow| row.generation >= oldest && !self.post.posted.contains_key(&row.id);
+        let rows: Vec<_> = rows.into_iter().filter(|row| !lost(row)).collect();
         let keys: BTreeMap<MessageId, Option<(EnterpriseId, OriginKey)>> =
             rows.iter().map(|row| (row.id.clone(), row.key.clone())).collect();
         self.post.remember(rows);

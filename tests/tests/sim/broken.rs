@@ -1,0 +1,43 @@
+//! Each rule, broken on purpose between a core and its shell, is noticed within a bounded number of seeds. Who finds a rule
+//! here that can be broken unnoticed has found a hole in the simulator.
+
+use intergroup_tests::sim::{self, Broken};
+
+/// Within so many seeds a broken rule must be noticed.
+const SEEDS: u64 = 1500;
+
+fn is_noticed(broken: Broken) {
+    let noticed = (1..=SEEDS).find(|seed| !sim::whole::run(*seed, Some(broken), false).violations.is_empty());
+    match noticed {
+        Some(seed) => println!("{broken:?} is noticed by seed {seed}"),
+        None => panic!("{broken:?} is not noticed within {SEEDS} seeds"),
+    }
+}
+
+macro_rules! each_is_noticed {
+    ($($test:ident: $broken:ident,)*) => {
+        $(
+            #[test]
+            fn $test() {
+                is_noticed(Broken::$broken);
+            }
+        )*
+    };
+}
+
+each_is_noticed! {
+    center_acts_before_its_commit: CenterActsBeforeCommit,
+    gateway_acts_before_its_commit: GatewayActsBeforeCommit,
+    cursor_from_live_copies: CursorFromLiveCopies,
+    no_fence: NoFence,
+    reflection_taken_as_durable: ReflectionIsDurable,
+    no_floor: NoFloor,
+    seen_rows_dropped: SeenIsForgotten,
+    numbers_given_again: NumbersAreReused,
+    echo_known_by_id_only: EchoKnownById,
+    outbox_trimmed_at_send: OutboxTrimmedAtSend,
+    settled_before_applied: SettledBeforeApplied,
+    one_life_for_ever: OneLife,
+    occupants_not_durable: OccupantsAreForgotten,
+    page_taken_as_complete: PageIsComplete,
+}
