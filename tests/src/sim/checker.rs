@@ -114,8 +114,9 @@ fn order_in_log(world: &World<Firm>, log: &[Logged], out: &mut Vec<String>) {
     for logged in log.iter().filter(|l| !l.deliver.late) {
         let sender = (logged.company, logged.user);
         let said = world.companies[logged.company].people.said.get(logged.count);
-        // What is not archived has no place in the archive either.
-        if said.is_some_and(|s| s.id.is_none()) {
+        // What is not archived has no place in the archive; a gateway with an older store cannot know what went before.
+        let restored = world.companies[logged.company].gateway.restored;
+        if restored || said.is_some_and(|s| s.id.is_none()) {
             continue;
         }
         let before = last.insert(sender, logged.count);

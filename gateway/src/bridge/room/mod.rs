@@ -164,6 +164,7 @@ impl Room {
     /// The room has just been mapped, over a link that is up.
     pub(super) fn mapped(&mut self, cx: &mut Context) {
         self.stream.welcome_at_once();
+        self.outbox.compared();
         self.look(cx);
     }
 

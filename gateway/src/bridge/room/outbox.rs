@@ -42,8 +42,11 @@ pub(super) struct Outbox {
     /// The n that the center asked for last: asked again, it is the echo of what was under way.
     expected: Option<N>,
     renumbering: Option<Renumbering>,
-    /// The last n that hello named: the center's answer is about that one, whatever was given meanwhile.
+    /// The last n that was given when the center was last asked, or when this process began: what the center knows beyond
+    /// it, an older store has forgotten, whatever was given meanwhile.
     hello: N,
+    /// The center has been asked: numbers given from then on are new.
+    compared: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,11 +79,19 @@ impl Outbox {
             expected: None,
             renumbering: None,
             hello: mapping.last_n,
+            compared: false,
         }
     }
 
     pub(super) fn said_hello(&mut self, n: N) {
-        self.hello = n;
+        if self.compared {
+            self.hello = n;
+        }
+    }
+
+    /// The epoch is new to the center, or its mark was compared with ours.
+    pub(super) fn compared(&mut self) {
+        self.compared = true;
     }
 
     /// Goes on from `next`, with what the store has.
@@ -190,6 +201,7 @@ impl Room {
             self.report(cx, Level::Warning, "the center knows more of our messages than this store: it was restored");
             return self.new_epoch(cx);
         }
+        self.outbox.compared();
         if decided < self.mapping.decided {
             // The center lost its end; what is still kept here goes again.
             self.report(cx, Level::Warning, "the center has lost messages that it had stored: they are sent again");
@@ -343,6 +355,7 @@ impl Room {
         self.durable.decided = N(0);
         self.told.1 = N(0);
         self.outbox = Outbox::new(&self.mapping);
+        self.outbox.compared();
         for mut row in rows.into_iter().chain(later) {
             self.mapping.last_n = self.mapping.last_n.next();
             row.n = self.mapping.last_n;

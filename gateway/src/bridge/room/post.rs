@@ -106,6 +106,10 @@ impl Post {
 }
 
 impl Room {
+    pub(super) fn post_is_in_doubt(&self) -> bool {
+        self.post.said() > 0
+    }
+
     pub(super) fn stop_posting(&mut self, cx: &mut Context) {
         cx.came_back(self.post.said());
         self.post.flights.clear();
@@ -478,15 +482,6 @@ impl Room {
         let text = format!("This room is shared from now on in group {number} ({name}) with: {whom}.");
         let action = self.notice_action(id, &text);
         self.act(cx, action);
-    }
-
-    /// What a person is called, and that person's company.
-    pub(super) fn display_of(&self, enterprise: &EnterpriseId) -> DisplayName {
-        let member = self.mapping.members.iter().find(|(m, _)| m.enterprise == *enterprise);
-        member.map_or_else(
-            || enterprise.as_str().parse().expect("an enterprise id is a display name"),
-            |(_, display)| display.clone(),
-        )
     }
 }
 

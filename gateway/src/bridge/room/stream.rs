@@ -149,6 +149,7 @@ impl Room {
         (m.settled, m.hash) = (common, hash);
         m.refused.clear();
         m.suspect = None;
+        let in_doubt = self.post_is_in_doubt();
         self.stop_posting(cx);
         self.stream.queue.clear();
         (self.stream.received, self.stream.hash, self.stream.passed) = (common, hash, common);
@@ -158,6 +159,9 @@ impl Room {
         self.era += 1;
         self.dirty(cx);
         cx.act(Action::LoadPosted { group: self.group(), after: common });
+        if in_doubt {
+            self.restart(cx, "the log has changed while messages were on their way into the room");
+        }
     }
 
     pub(in crate::bridge) fn posted_rows(&mut self, cx: &mut Context, rows: Vec<PostedRow>) {

@@ -1,6 +1,6 @@
 //! Lines that the gateway itself says in the room.
 
-use intergroup_schemas::ids::Seq;
+use intergroup_schemas::ids::{DisplayName, EnterpriseId, Seq};
 use intergroup_schemas::link::{Change as GroupChange, Entry, SkipReason};
 
 use super::Room;
@@ -16,6 +16,15 @@ impl Room {
             GroupChange::Left { display, .. } => format!("{display} has left group {number} ({name})."),
             GroupChange::Deleted {} => format!("Group {number} ({name}) has ended. This room is not shared any more."),
         }
+    }
+
+    /// What a person is called, and that person's company.
+    pub(super) fn display_of(&self, enterprise: &EnterpriseId) -> DisplayName {
+        let member = self.mapping.members.iter().find(|(m, _)| m.enterprise == *enterprise);
+        member.map_or_else(
+            || enterprise.as_str().parse().expect("an enterprise id is a display name"),
+            |(_, display)| display.clone(),
+        )
     }
 }
 
