@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use intergroup_gateway::bridge::{
-    Action, Bridge, Command, CommandId, Config, Event, Level, Reply, RequestId, RoomAction, Ticket,
-};
+use intergroup_gateway::bridge::{Action, Bridge, CommandId, Config, Event, Level, RequestId, RoomAction, Ticket};
 use intergroup_gateway::ids::RoomJid;
 use intergroup_gateway::store::memory::MemoryStore;
 use intergroup_gateway::store::{Change, Mapping, Store};
@@ -80,8 +78,8 @@ pub(super) struct Gateway {
     pub(super) server_up: bool,
     timeout: Option<Timestamp>,
     fail_commit: bool,
-    commands: u64,
-    asked: Option<CommandId>,
+    pub(super) commands: u64,
+    pub(super) asked: Option<CommandId>,
     unanswered: BTreeMap<RequestId, RoomJid>,
     /// Put back to an older state at least once.
     pub(super) restored: bool,
@@ -324,44 +322,6 @@ impl Firm {
                 }
             };
             self.event(net, event);
-        }
-    }
-
-    // ------------------------------------------------------------ commands
-
-    fn command(&mut self, net: &mut Net<Wake>, command: Command) -> CommandId {
-        self.gateway.commands += 1;
-        let id = CommandId(self.gateway.commands);
-        self.event(net, Event::Command { id, command });
-        id
-    }
-
-    /// The administrator maps the room, again and again until it is.
-    fn ask(&mut self, net: &mut Net<Wake>) {
-        if self.gateway.asked.is_none() && self.mapping().is_none() {
-            let room = self.room.clone();
-            let command = match self.me {
-                0 => Command::Create { name: "Apollo".to_owned(), room },
-                _ => Command::Join { group: GROUP, room },
-            };
-            self.gateway.asked = Some(CommandId(self.gateway.commands + 1));
-            self.command(net, command);
-        }
-        if self.me == 0 && self.mapping().is_some() && net.center.joined() < COMPANIES.len() {
-            for other in &COMPANIES[1..] {
-                let enterprise = other.parse().expect("an enterprise id");
-                self.command(net, Command::Allow { group: GROUP, enterprise });
-            }
-        }
-        if self.mapping().is_none() || net.center.joined() < COMPANIES.len() {
-            net.wake(self.me, 300, Wake::Ask(self.gateway.life));
-        }
-    }
-
-    fn replied(&mut self, net: &mut Net<Wake>, id: CommandId, reply: &Reply) {
-        net.say(|| format!("{} reply {reply:?}", COMPANIES[self.me]));
-        if self.gateway.asked == Some(id) {
-            self.gateway.asked = None;
         }
     }
 }

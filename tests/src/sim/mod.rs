@@ -6,6 +6,7 @@
 //!
 //! [`hub`] runs the hub alone between scripted gateways; [`whole`] runs hub and bridges with model rooms and people.
 
+mod admin;
 mod archive;
 mod center;
 mod checker;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use intergroup_center::store::Record;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::history;
 use intergroup_schemas::ids::{EnterpriseId, GroupNumber, HistoryHash, ListVersion, N, OriginKey, Seq};
@@ -10,7 +11,7 @@ use intergroup_schemas::link::{
     ToGateway, VERSION, Welcome, WelcomeGroup,
 };
 
-use super::center::{COMPANIES, gateway_id};
+use super::center::COMPANIES;
 use super::disk::Disk;
 use super::faults::CompanyFault;
 use super::memory::{Entry, Memory, Row};
@@ -286,50 +287,8 @@ impl Script {
     }
 
     /// What the script has against the log, now that all should be well.
-    pub(super) fn complaints(
-        &self,
-        book: &BTreeMap<(GroupNumber, Seq), intergroup_center::store::Record>,
-    ) -> Vec<String> {
-        let mut out = Vec::new();
-        let me = COMPANIES[self.me];
-        let gateway = gateway_id(self.me);
-        let head = book.keys().rfind(|(g, _)| *g == GROUP).map_or(Seq(0), |(_, seq)| *seq);
-        if self.memory.cursor != head {
-            out.push(format!("{me} stands at {} of {head}", self.memory.cursor));
-        }
-        if self.memory.taken < self.archive.len() || self.memory.decided != self.memory.last_n {
-            out.push(format!("{me} has {} decided of {}", self.memory.decided, self.memory.last_n));
-        }
-        if !self.memory.refused_by_center.is_empty() {
-            out.push(format!("{me} was refused {:?}", self.memory.refused_by_center));
-        }
-        let from = self.memory.history.keys().next().copied().unwrap_or(Seq(u64::MAX));
-        let mut places = Vec::new();
-        for record in book.values().filter(|r| r.group == GROUP) {
-            if let intergroup_center::store::RecordKind::Message { origin, deliver, key, .. } = &record.kind {
-                let text = String::from_utf8_lossy(deliver);
-                let text = text.split("<body>").nth(1).and_then(|t| t.split('<').next()).unwrap_or_default();
-                if *origin == gateway {
-                    places.push(text.to_owned());
-                } else if (from..=self.memory.cursor).contains(&record.seq) {
-                    match self.memory.history.range(record.seq..).next() {
-                        Some((at, (Entry::Message(e, k, Some(t)), hash)))
-                            if *at == record.seq
-                                && *e == origin.enterprise
-                                && k == key
-                                && t == text
-                                && *hash == record.hash => {}
-                        Some((_, (Entry::Skipped, _))) => {}
-                        other => out.push(format!("{me} has {other:?} at {} for {text}", record.seq)),
-                    }
-                }
-            }
-        }
-        let said: Vec<String> = self.archive.iter().map(|(text, _)| text.clone()).collect();
-        if places != said {
-            out.push(format!("{me} said {said:?}, the log has {places:?}"));
-        }
-        out
+    pub(super) fn complaints(&self, book: &BTreeMap<(GroupNumber, Seq), Record>) -> Vec<String> {
+        self.memory.complaints(self.me, &self.archive, book)
     }
 
     /// What its room refused, as far as it is on disk.
