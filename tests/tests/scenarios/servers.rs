@@ -36,9 +36,4 @@ mod on_servers {
     async fn prosody_killed_keeps_its_archive() -> Result<()> {
         a_server_killed_keeps_its_archive(Kind::Prosody).await
     }
-
-    #[tokio::test]
-    async fn ejabberd_killed_keeps_its_archive() -> Result<()> {
-        a_server_killed_keeps_its_archive(Kind::Ejabberd).await
-    }
 }
