@@ -321,6 +321,7 @@ impl Bridge {
             life: Life(0),
             epoch: self.cx.new_epoch(),
             last_n: N(0),
+            offered: N(0),
             decided: N(0),
             decided_at: Vec::new(),
             incarnation: Some(info.incarnation.clone()),

@@ -156,9 +156,9 @@ impl Bridge {
 
     /// What the first stanza of a link says of each group.
     #[must_use]
-    pub fn hello(&mut self) -> Vec<HelloGroup> {
+    pub fn hello(&self) -> Vec<HelloGroup> {
         let places = (HELLO_PLACES_IN_ALL / self.rooms.len().max(1)).min(shared::HELLO_PLACES);
-        self.rooms.values_mut().map(|room| room.hello(places)).collect()
+        self.rooms.values().map(|room| room.hello(places)).collect()
     }
 
     // ------------------------------------------------------------

@@ -47,6 +47,7 @@ fn mapping(group: GroupNumber) -> Mapping {
         life: Life(4),
         epoch: "k7".parse().unwrap(),
         last_n: N(40),
+        offered: N(39),
         decided: N(39),
         decided_at: vec![(Timestamp(1), N(30))],
         incarnation: Some("i1".parse().unwrap()),

@@ -173,6 +173,11 @@ pub struct Mapping {
     pub epoch: Epoch,
     /// The last n given.
     pub last_n: N,
+    /// The last n that this store may have sent; on disk before it is sent. A center that knows of later ones has them from a
+    /// store that this one is an older copy of, whatever was given since and however often we started. A store of a program
+    /// that did not keep it yet begins a new epoch.
+    #[serde(default)]
+    pub offered: N,
     /// The last n of which the center's decision is known.
     pub decided: N,
     /// How far `decided` was at past times, oldest first: how long decided rows are kept.

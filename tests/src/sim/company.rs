@@ -78,6 +78,8 @@ pub(super) struct Gateway {
     pub(super) server_up: bool,
     timeout: Option<Timestamp>,
     fail_commit: bool,
+    /// Until then no link to the center can be opened.
+    unreachable_until: i64,
     pub(super) commands: u64,
     pub(super) asked: Option<CommandId>,
     unanswered: BTreeMap<RequestId, RoomJid>,
@@ -114,6 +116,7 @@ impl Firm {
                 server_up: false,
                 timeout: None,
                 fail_commit: false,
+                unreachable_until: 0,
                 commands: 0,
                 asked: None,
                 unanswered: BTreeMap::new(),
@@ -375,10 +378,13 @@ impl Company for Firm {
         let alive = |life: u64| life == self.gateway.life && self.gateway.bridge.is_some();
         match wake {
             Wake::GatewayStart => self.boot(net),
+            Wake::Dial(life) if alive(life) && now.0 < self.gateway.unreachable_until => {
+                net.wake(self.me, 1000, Wake::Dial(life));
+            }
             Wake::Dial(life) if alive(life) && self.gateway.link.is_none() => {
                 let link = net.dial(self.me);
                 self.gateway.link = Some(link);
-                let groups = self.gateway.bridge.as_mut().map(Bridge::hello).unwrap_or_default();
+                let groups = self.gateway.bridge.as_ref().map(Bridge::hello).unwrap_or_default();
                 net.send_up(link, &ToCenter::Hello(Hello { version: VERSION, software: "sim".to_owned(), groups }));
             }
             Wake::Connect(life) if alive(life) && self.gateway.conn.is_none() => self.connect(net),
@@ -435,6 +441,12 @@ impl Company for Firm {
                     net.cut(link, *center_hears_ms, *gateway_hears_ms);
                 }
             }
+            CompanyFault::CenterUnreachable { ms } => {
+                self.gateway.unreachable_until = net.now + ms;
+                if let Some(link) = self.gateway.link {
+                    net.cut(link, 0, 0);
+                }
+            }
             other => self.server_fault(net, other),
         }
     }
@@ -442,6 +454,7 @@ impl Company for Firm {
     fn heal(&mut self, net: &mut Net<Wake>) {
         self.gateway.armed = None;
         self.gateway.fail_commit = false;
+        self.gateway.unreachable_until = 0;
         self.server.cut_at_say = None;
         self.everybody_comes(net);
     }

@@ -48,6 +48,11 @@ pub(super) enum CompanyFault {
         /// See above.
         gateway_hears_ms: i64,
     },
+    /// The center cannot be reached for so long; the link is cut, too.
+    CenterUnreachable {
+        /// See above.
+        ms: i64,
+    },
     /// kill -9 of the gateway as soon as it comes to a point: an action, or before or after a commit that holds a change.
     GatewayCrashAt {
         /// One of [`CRASH_POINTS`].
@@ -153,6 +158,7 @@ impl CompanyFault {
             CompanyFault::GatewayRestore { .. } => "gateway restore",
             CompanyFault::GatewayCommitFails => "gateway commit to fail",
             CompanyFault::LinkCut { .. } => "link cut",
+            CompanyFault::CenterUnreachable { .. } => "center unreachable",
             CompanyFault::GatewayCrashAt { .. } => "gateway to crash at a point",
             CompanyFault::ServerCrash { .. } => "server crash",
             CompanyFault::ServerRestart { .. } => "server restart",
@@ -222,6 +228,9 @@ pub(super) fn of_the_whole(rng: &mut Rng, span_ms: i64) -> Vec<(i64, Fault)> {
             }
             3 if restores == 2 => {
                 faults.push((rng.range(0, at), Fault::Company(company, CompanyFault::GatewayBackup)));
+                if rng.chance(500) {
+                    restarts_alone(rng, company, at, &mut faults);
+                }
                 Fault::Company(company, CompanyFault::GatewayRestore { back_ms })
             }
             3 => Fault::Company(company, CompanyFault::GatewayCommitFails),
@@ -234,6 +243,16 @@ pub(super) fn of_the_whole(rng: &mut Rng, span_ms: i64) -> Vec<(i64, Fault)> {
         faults.push((at, fault));
     }
     faults
+}
+
+/// What was restored is restarted again and again before it reaches the center.
+fn restarts_alone(rng: &mut Rng, company: usize, at: i64, faults: &mut Vec<(i64, Fault)>) {
+    let ms = rng.range(20_000, 60_000);
+    faults.push((at, Fault::Company(company, CompanyFault::CenterUnreachable { ms })));
+    for _ in 0..rng.range(1, 3) {
+        let back_ms = rng.range(10, 1000);
+        faults.push((at + rng.range(10_000, ms), Fault::Company(company, CompanyFault::GatewayCrash { back_ms })));
+    }
 }
 
 fn of_the_company(rng: &mut Rng, which: u64, back_ms: i64, soon: i64, later: i64) -> CompanyFault {

@@ -25,6 +25,8 @@ pub enum Broken {
     NoFloor,
     /// What was dealt with is not remembered.
     SeenIsForgotten,
+    /// Numbers count as sent by this store as soon as they are given, whether or not the center was asked.
+    AnOlderStoreForgetsWhatItSent,
     /// Numbers given are not durable: they are given again.
     NumbersAreReused,
     /// Whatever has an id of ours is taken for ours.
@@ -51,6 +53,7 @@ impl Broken {
         Broken::ReflectionIsDurable,
         Broken::NoFloor,
         Broken::SeenIsForgotten,
+        Broken::AnOlderStoreForgetsWhatItSent,
         Broken::NumbersAreReused,
         Broken::EchoKnownById,
         Broken::OutboxTrimmedAtSend,
@@ -191,6 +194,10 @@ impl Saboteur {
             }
             (Broken::NumbersAreReused, Change::Mapping(mut m)) => {
                 m.last_n = m.decided;
+                Some(Change::Mapping(m))
+            }
+            (Broken::AnOlderStoreForgetsWhatItSent, Change::Mapping(mut m)) => {
+                m.offered = m.last_n;
                 Some(Change::Mapping(m))
             }
             (Broken::SettledBeforeApplied, Change::Mapping(mut m)) => {

@@ -33,6 +33,7 @@ each_is_noticed! {
     reflection_taken_as_durable: ReflectionIsDurable,
     no_floor: NoFloor,
     seen_rows_dropped: SeenIsForgotten,
+    an_older_store_forgets_what_it_sent: AnOlderStoreForgetsWhatItSent,
     numbers_given_again: NumbersAreReused,
     echo_known_by_id_only: EchoKnownById,
     outbox_trimmed_at_send: OutboxTrimmedAtSend,

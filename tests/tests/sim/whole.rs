@@ -74,6 +74,7 @@ const MET: &[&str] = &[
     "fault: gateway commit fails",
     "fault: gateway restored",
     "fault: link cut",
+    "fault: center unreachable",
     "fault: component link cut",
     "fault: stanzas of a dead link arrive late",
     "fault: live stream with holes",

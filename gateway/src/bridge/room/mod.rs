@@ -75,6 +75,7 @@ struct Marks {
     /// Numbers of another era (a new epoch, a forked log) say nothing of this one.
     era: u64,
     n: N,
+    offered: N,
     decided: N,
     settled: Seq,
     hash: HistoryHash,
@@ -164,7 +165,6 @@ impl Room {
     /// The room has just been mapped, over a link that is up.
     pub(super) fn mapped(&mut self, cx: &mut Context) {
         self.stream.welcome_at_once();
-        self.outbox.compared();
         self.look(cx);
     }
 
@@ -260,6 +260,9 @@ impl Room {
 
     /// The mapping as it goes to disk.
     pub(super) fn write(&mut self) -> Change {
+        if self.may_offer() {
+            self.mapping.offered = self.mapping.last_n;
+        }
         self.flying = marks(&self.mapping, self.era);
         Change::Mapping(Box::new(self.mapping.clone()))
     }
@@ -319,8 +322,7 @@ impl Room {
     // ------------------------------------------------------------ what others see
 
     /// What we remember of the group's history.
-    pub(super) fn hello(&mut self, most_places: usize) -> HelloGroup {
-        self.outbox.said_hello(self.durable.n);
+    pub(super) fn hello(&self, most_places: usize) -> HelloGroup {
         let m = &self.mapping;
         HelloGroup {
             group: m.group,
@@ -360,5 +362,5 @@ impl Room {
 }
 
 fn marks(m: &Mapping, era: u64) -> Marks {
-    Marks { era, n: m.last_n, decided: m.decided, settled: m.settled, hash: m.hash }
+    Marks { era, n: m.last_n, offered: m.offered, decided: m.decided, settled: m.settled, hash: m.hash }
 }

@@ -42,11 +42,6 @@ pub(super) struct Outbox {
     /// The n that the center asked for last: asked again, it is the echo of what was under way.
     expected: Option<N>,
     renumbering: Option<Renumbering>,
-    /// The last n that was given when the center was last asked, or when this process began: what the center knows beyond
-    /// it, an older store has forgotten, whatever was given meanwhile.
-    hello: N,
-    /// The center has been asked: numbers given from then on are new.
-    compared: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,20 +73,7 @@ impl Outbox {
             unattributed: VecDeque::new(),
             expected: None,
             renumbering: None,
-            hello: mapping.last_n,
-            compared: false,
         }
-    }
-
-    pub(super) fn said_hello(&mut self, n: N) {
-        if self.compared {
-            self.hello = n;
-        }
-    }
-
-    /// The epoch is new to the center, or its mark was compared with ours.
-    pub(super) fn compared(&mut self) {
-        self.compared = true;
     }
 
     /// Goes on from `next`, with what the store has.
@@ -102,6 +84,12 @@ impl Outbox {
 }
 
 impl Room {
+    /// Whether numbers that go to disk now may be sent: the center knows none of this epoch that we did not send, and
+    /// nobody else could have sent them meanwhile under our certificate.
+    pub(super) fn may_offer(&self) -> bool {
+        self.stream.is_welcome() && self.outbox.renumbering.is_none()
+    }
+
     /// Messages on their way that the center has not decided.
     pub(in crate::bridge) fn undecided(&self) -> u64 {
         self.mapping.last_n.0 - self.mapping.decided.0
@@ -134,7 +122,7 @@ impl Room {
         {
             self.load(cx, Asked::Author(*n), *n, 1);
         }
-        let last = self.durable.n.min(N(self.mapping.decided.0 + u64::from(shared::RELAY_WINDOW)));
+        let last = self.durable.offered.min(N(self.mapping.decided.0 + u64::from(shared::RELAY_WINDOW)));
         while self.outbox.next <= last {
             if self.outbox.unsent.front().is_none_or(|row| row.n != self.outbox.next) {
                 self.outbox.unsent.clear();
@@ -197,11 +185,14 @@ impl Room {
     pub(super) fn outbox_welcome(&mut self, cx: &mut Context, decided: N) {
         self.outbox.expected = None;
         self.told.1 = N(0);
-        if decided > self.outbox.hello {
+        if decided > self.mapping.offered {
             self.report(cx, Level::Warning, "the center knows more of our messages than this store: it was restored");
             return self.new_epoch(cx);
         }
-        self.outbox.compared();
+        if self.mapping.offered < self.mapping.last_n {
+            // What was given meanwhile may be sent once that is on disk.
+            self.dirty(cx);
+        }
         if decided < self.mapping.decided {
             // The center lost its end; what is still kept here goes again.
             self.report(cx, Level::Warning, "the center has lost messages that it had stored: they are sent again");
@@ -260,7 +251,7 @@ impl Room {
         if expect.epoch != self.mapping.epoch || self.outbox.renumbering.is_some() {
             return;
         }
-        if expect.fork || expect.n > self.mapping.last_n.next() {
+        if expect.fork || expect.n > self.mapping.offered.next() {
             self.report(cx, Level::Warning, "another copy of this gateway's store has used the same numbers");
             return self.new_epoch(cx);
         }
@@ -347,15 +338,13 @@ impl Room {
         let epoch = cx.new_epoch();
         cx.change(Change::OutboxClear(self.group()));
         let m = &mut self.mapping;
-        (m.epoch, m.last_n, m.decided) = (epoch, N(0), N(0));
+        (m.epoch, m.last_n, m.offered, m.decided) = (epoch, N(0), N(0), N(0));
         m.decided_at.clear();
         m.fates_told.clear();
         self.era += 1;
-        self.durable.n = N(0);
-        self.durable.decided = N(0);
+        (self.durable.n, self.durable.offered, self.durable.decided) = (N(0), N(0), N(0));
         self.told.1 = N(0);
         self.outbox = Outbox::new(&self.mapping);
-        self.outbox.compared();
         for mut row in rows.into_iter().chain(later) {
             self.mapping.last_n = self.mapping.last_n.next();
             row.n = self.mapping.last_n;

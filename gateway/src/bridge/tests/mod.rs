@@ -241,6 +241,46 @@ fn used_numbers_lead_to_a_new_epoch_and_nothing_is_lost() {
 }
 
 #[test]
+fn an_older_store_knows_itself_however_often_it_starts_alone() {
+    let mut rig = Rig::mapped();
+    rig.says("Alice", ALICE, "one");
+    let backup = rig.store.clone();
+    rig.says("Bob", BOB, "two, which no backup knows");
+    assert_eq!(rig.relays().len(), 2);
+    rig.store = backup;
+    rig.archive.pop();
+    let epoch = rig.bridge.hello()[0].epoch.clone();
+    for text in ["three", "four", "five"] {
+        rig.crash();
+        rig.event(Event::ServerUp { exclusive: true });
+        rig.person("Alice", ALICE);
+        rig.says("Alice", ALICE, text);
+    }
+    assert!(rig.relays().is_empty());
+    rig.link_up(N(2), History::Same, Seq(0));
+    assert_ne!(rig.bridge.hello()[0].epoch, epoch, "two was number 2, and three must not pass for it");
+    let expected = ["one", "three", "four", "five"].iter().zip(1..).map(|(t, n)| (n, body(t)));
+    assert_eq!(rig.relays(), expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_store_that_is_not_older_keeps_its_numbers_however_often_it_starts_alone() {
+    let mut rig = Rig::mapped();
+    rig.says("Alice", ALICE, "one");
+    let epoch = rig.bridge.hello()[0].epoch.clone();
+    for text in ["two", "three"] {
+        rig.crash();
+        rig.event(Event::ServerUp { exclusive: true });
+        rig.person("Alice", ALICE);
+        rig.says("Alice", ALICE, text);
+    }
+    rig.link_up(N(1), History::Same, Seq(0));
+    assert_eq!(rig.relays(), [(2, body("two")), (3, body("three"))]);
+    assert_eq!(rig.bridge.hello()[0].epoch, epoch);
+    assert!(rig.relays_on_disk);
+}
+
+#[test]
 fn a_forked_log_is_compared_by_origin_key() {
     let mut rig = Rig::mapped();
     for seq in 2..=60 {

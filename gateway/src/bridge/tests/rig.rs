@@ -54,20 +54,22 @@ pub(super) struct Rig {
     pub(super) slow_archive: Option<Vec<(RequestId, ReadFrom)>>,
     pub(super) says: usize,
     next_command: u64,
+    /// Each has random bytes of its own.
+    starts: u8,
 }
 
 pub(super) fn room() -> RoomJid {
     RoomJid::from("talk@rooms.acme.test")
 }
 
-fn config() -> Config {
-    Config { domains: vec!["acme.test".into(), "acme.example".into()], entropy: [3; 32], ..Config::default() }
+fn config(start: u8) -> Config {
+    Config { domains: vec!["acme.test".into(), "acme.example".into()], entropy: [start; 32], ..Config::default() }
 }
 
 impl Rig {
     pub(super) fn new() -> Self {
         let mut store = MemoryStore::new([9; 32]);
-        let bridge = Bridge::new(store.load().unwrap(), config());
+        let bridge = Bridge::new(store.load().unwrap(), config(0));
         Self {
             bridge,
             store,
@@ -86,6 +88,7 @@ impl Rig {
             slow_archive: None,
             says: 0,
             next_command: 0,
+            starts: 0,
         }
     }
 
@@ -131,7 +134,8 @@ impl Rig {
 
     /// The process dies and begins again from what is on disk; the server has not noticed.
     pub(super) fn crash(&mut self) {
-        self.bridge = Bridge::new(self.store.load().unwrap(), config());
+        self.starts += 1;
+        self.bridge = Bridge::new(self.store.load().unwrap(), config(self.starts));
         self.sent.clear();
         self.told.clear();
     }
