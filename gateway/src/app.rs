@@ -155,6 +155,7 @@ impl Session {
                 component: config.component.clone(),
                 nick: Nick::from(config.nick.as_str()),
                 entropy,
+                ..bridge::Config::default()
             },
         );
         let (rooms, actions) = mpsc::channel(WAITING_BATCHES);

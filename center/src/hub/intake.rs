@@ -23,7 +23,7 @@ impl Hub {
         if let Some(older) = self.online.get(&gateway).copied().filter(|_| refusal.is_none()) {
             self.close(older, Condition::Replaced, Condition::Replaced.admin_text());
         }
-        self.links.insert(id, Link::new(gateway.clone()));
+        self.links.insert(id, Link::new(gateway.clone(), self.config.credit));
         if let Some(condition) = refusal {
             return self.close(id, condition, condition.admin_text());
         }
@@ -141,8 +141,8 @@ impl Hub {
             enterprise: gateway.enterprise.clone(),
             gateway: gateway.gateway.clone(),
             display,
-            credit: limits::LINK_CREDIT,
-            window: limits::GROUP_WINDOW,
+            credit: self.config.credit,
+            window: self.config.window,
             payload_bytes: u32::try_from(limits::PAYLOAD_BYTES).unwrap_or(u32::MAX),
             groups,
         };
@@ -275,7 +275,7 @@ impl Hub {
         let mark = group.mark(gateway, epoch);
         let expected = N(mark.given.0 + waiting + 1);
         if n == expected {
-            if n.0 - mark.committed.0 > u64::from(limits::RELAY_WINDOW) {
+            if n.0 - mark.committed.0 > u64::from(self.config.relay_window) {
                 self.close(id, Condition::OverLimit, "more messages are undecided than the window allows");
                 return false;
             }

@@ -10,6 +10,8 @@ use intergroup_schemas::link::Hello;
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) gateway: GatewayId,
+    /// Most stream stanzas that may be out without credit.
+    most: usize,
     /// Waits for the running hashes that welcome compares.
     pub(super) hello: Option<Hello>,
     pub(super) greeted: bool,
@@ -58,9 +60,10 @@ impl Pause {
 }
 
 impl Link {
-    pub(super) fn new(gateway: GatewayId) -> Self {
+    pub(super) fn new(gateway: GatewayId, most: u32) -> Self {
         Self {
             gateway,
+            most: most as usize,
             hello: None,
             greeted: false,
             out: VecDeque::new(),
@@ -77,7 +80,7 @@ impl Link {
 
     /// Stanzas and bytes that may still be sent without more credit.
     pub(super) fn credit(&self) -> (usize, usize) {
-        let stanzas = (limits::LINK_CREDIT as usize).saturating_sub(self.out.len());
+        let stanzas = self.most.saturating_sub(self.out.len());
         (stanzas, limits::LINK_CREDIT_BYTES.saturating_sub(self.out_bytes))
     }
 

@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{EnterpriseId, GatewayId, GroupNumber, Incarnation};
+use intergroup_schemas::limits;
 use intergroup_schemas::link::{Timestamp, ToGateway, encode};
 use ring::digest;
 
@@ -48,6 +49,12 @@ pub struct Config {
     pub retention_bytes: u64,
     /// Bytes of recent messages held in memory for all groups together; who is further behind reads from the store.
     pub cache_bytes: usize,
+    /// Most unsettled entries of one group at one gateway.
+    pub window: u32,
+    /// Most stream stanzas on their way to a gateway without credit.
+    pub credit: u32,
+    /// Most relayed but undecided messages of one gateway in one group; a gateway must not have a larger one.
+    pub relay_window: u32,
     /// Fresh random bytes of this process, from which the names of incarnations are derived.
     pub entropy: [u8; 32],
 }
@@ -58,6 +65,9 @@ impl Default for Config {
             retention_age_ms: 30 * 24 * 3600 * 1000,
             retention_bytes: 1024 * 1024 * 1024,
             cache_bytes: 16 * 1024 * 1024,
+            window: limits::GROUP_WINDOW,
+            credit: limits::LINK_CREDIT,
+            relay_window: limits::RELAY_WINDOW,
             entropy: [0; 32],
         }
     }

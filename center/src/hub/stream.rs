@@ -19,8 +19,9 @@ const PAGE_ENTRIES: usize = 512;
 /// See [`PAGE_ENTRIES`].
 const PAGE_BYTES: usize = 512 * 1024;
 
-/// A window that has opened by less than this is not worth a read; the gateway settles more, and all of it in the end.
-const WINDOW_WORTH_READING: u64 = limits::GROUP_WINDOW as u64 / 4;
+/// A window that has opened by less than this part of it is not worth a read; the gateway settles more, and all of it in the
+/// end.
+const WORTH_READING: u64 = 4;
 
 /// Entries that one stream sends before another of the link has its turn.
 const ROUND: usize = 256;
@@ -86,7 +87,7 @@ impl Hub {
             Pause::Window
         } else if group.cached(next).is_none() {
             let (room, wanted) = (stream.window_end().0 + 1 - next.0, last.0 + 1 - next.0);
-            if room < wanted && room < WINDOW_WORTH_READING {
+            if room < wanted && room < u64::from(stream.window) / WORTH_READING {
                 Pause::Window
             } else {
                 // No more than can be sent: the rest would have to be read again.
@@ -110,8 +111,9 @@ impl Hub {
         let group = self.groups.get(&number)?;
         let member = group.members.get(&link.gateway)?;
         link.streams.get(&number)?;
+        let window = self.config.window;
         let (actions, counters) = (&mut self.actions, &mut self.counters);
-        Some((Sending { id, number, link, actions, counters }, group, member))
+        Some((Sending { id, number, link, window, actions, counters }, group, member))
     }
 
     pub(super) fn log_read(&mut self, id: LinkId, number: GroupNumber, after: Seq, records: &[Record]) {
@@ -211,6 +213,7 @@ struct Sending<'a> {
     id: LinkId,
     number: GroupNumber,
     link: &'a mut Link,
+    window: u32,
     actions: &'a mut VecDeque<Action>,
     counters: &'a mut Counters,
 }
@@ -222,7 +225,7 @@ impl Sending<'_> {
 
     fn window_end(&self) -> Seq {
         let base = self.link.streams.get(&self.number).map_or(Seq(0), |stream| stream.base);
-        Seq(base.0 + u64::from(limits::GROUP_WINDOW))
+        Seq(base.0 + u64::from(self.window))
     }
 
     fn advance(&mut self, next: Seq) {

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use intergroup_schemas::ids::{EnterpriseId, Epoch, GatewayId, GroupNumber};
+use intergroup_schemas::limits;
 use intergroup_schemas::link::{Credit, Timestamp, ToCenter};
 use ring::digest;
 
 use super::action::{Action, CommandId, Level, Reply, Report, RequestId, RoomAction, Ticket};
-use super::limits::{CAUTIOUS_FOR, CREDIT_BYTES, CREDIT_STANZAS};
+use super::limits::{CAUTIOUS_FOR, CREDIT_BYTES, PARTS};
 use super::names::{self, IdMaker};
 use super::room::After;
 use crate::ids::{BareJid, Nick, RoomJid};
@@ -24,6 +25,8 @@ pub struct Config {
     pub component: String,
     /// The ear's nick.
     pub nick: Nick,
+    /// Most messages of a room that are sent and not decided; the center bears no more.
+    pub relay_window: u32,
     /// Fresh random bytes of this process: names of epochs and jitter come from them.
     pub entropy: [u8; 32],
 }
@@ -35,6 +38,7 @@ impl Default for Config {
             rooms: String::new(),
             component: String::new(),
             nick: Nick::from("Intergroup"),
+            relay_window: limits::RELAY_WINDOW,
             entropy: [0; 32],
         }
     }
@@ -103,6 +107,9 @@ pub(super) struct Context {
     tickets: u64,
     requests: u64,
     drawn: u64,
+    /// What the center announced: entries and stanzas, each the part after which it is told how far we are.
+    pub(super) window_step: u32,
+    credit_step: u32,
     credit: u32,
     credit_bytes: usize,
 }
@@ -126,6 +133,8 @@ impl Context {
             tickets: 0,
             requests: 0,
             drawn: 0,
+            window_step: limits::GROUP_WINDOW / PARTS,
+            credit_step: limits::LINK_CREDIT / PARTS,
             credit: 0,
             credit_bytes: 0,
         }
@@ -193,15 +202,16 @@ impl Context {
     pub(super) fn give_credit(&mut self, bytes: usize) {
         self.credit += 1;
         self.credit_bytes += bytes;
-        if self.credit >= CREDIT_STANZAS || self.credit_bytes >= CREDIT_BYTES {
+        if self.credit >= self.credit_step || self.credit_bytes >= CREDIT_BYTES {
             let count = std::mem::take(&mut self.credit);
             self.credit_bytes = 0;
             self.send(ToCenter::Credit(Credit { count }));
         }
     }
 
-    /// A new link counts from the beginning.
-    pub(super) fn forget_credit(&mut self) {
+    /// A new link counts from the beginning, by what its welcome says.
+    pub(super) fn begin_link(&mut self, window: u32, credit: u32) {
+        (self.window_step, self.credit_step) = ((window / PARTS).max(1), (credit / PARTS).max(1));
         (self.credit, self.credit_bytes) = (0, 0);
     }
 

@@ -64,11 +64,10 @@ pub(super) const NOTICE_EVERY: i64 = 60_000;
 pub(super) const REFUSED_KEPT: usize = intergroup_schemas::limits::REFUSED_PER_STANZA;
 /// Members of whom it is kept up to where their refusals were told.
 pub(super) const FATES_KEPT: usize = 256;
-/// Entries that come again after a break are told as settled so many at a time.
-pub(super) const PASSED_STEP: u64 = intergroup_schemas::limits::GROUP_WINDOW as u64 / 8;
-/// Credit is given back in portions of so many stanzas,
-pub(super) const CREDIT_STANZAS: u32 = intergroup_schemas::limits::LINK_CREDIT / 8;
-/// or of so many bytes.
+/// Entries that come again after a break are told as settled, and credit is given back, whenever so small a part of the
+/// window or of the credit that the center announced has been used,
+pub(super) const PARTS: u32 = 8;
+/// or, for credit, so many bytes.
 pub(super) const CREDIT_BYTES: usize = intergroup_schemas::limits::LINK_CREDIT_BYTES / 8;
 /// After the server ended the stream for something that we said, so many messages are said one at a time.
 pub(super) const CAUTIOUS_FOR: u32 = 200;

@@ -223,7 +223,7 @@ impl Bridge {
         let me = GatewayId { enterprise: welcome.enterprise.clone(), gateway: welcome.gateway.clone() };
         self.cx.link = Some(me.clone());
         self.cx.me = Some(me);
-        self.cx.forget_credit();
+        self.cx.begin_link(welcome.window, welcome.credit);
         let known: BTreeMap<_, _> = welcome.groups.iter().map(|g| (g.group, g)).collect();
         self.with_all(|room, cx| {
             let group = room.group();

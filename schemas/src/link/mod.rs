@@ -82,7 +82,7 @@ pub struct HelloGroup {
     pub group: GroupNumber,
     /// The life of the log that `cursor` and `hash` belong to; none before the first welcome.
     pub incarnation: Option<Incarnation>,
-    /// The last entry of the group's stream that it has settled.
+    /// The last entry of the group's stream that it has: settled, or on its way into the room.
     pub cursor: Seq,
     /// The running hash there.
     pub hash: HistoryHash,

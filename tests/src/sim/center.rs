@@ -37,6 +37,19 @@ pub(super) struct CenterPlan {
     pub(super) cache_bytes: usize,
     /// Bytes a log may have.
     pub(super) retention_bytes: u64,
+    /// Entries unsettled at a gateway, stanzas without credit, messages undecided.
+    pub(super) window: u32,
+    /// See above.
+    pub(super) credit: u32,
+    /// See above.
+    pub(super) relay_window: u32,
+}
+
+impl Default for CenterPlan {
+    fn default() -> Self {
+        let Config { window, credit, relay_window, .. } = Config::default();
+        Self { cache_bytes: 1 << 24, retention_bytes: 1 << 30, window, credit, relay_window }
+    }
 }
 
 /// See the module.
@@ -44,7 +57,7 @@ pub(super) struct CenterPlan {
 pub(super) struct Center {
     hub: Option<Hub>,
     disk: Disk<MemoryStore, Ticket>,
-    plan: CenterPlan,
+    pub(super) plan: CenterPlan,
     /// Counts starts: what was due in an older life is not.
     life: u64,
     timeout: Option<Timestamp>,
@@ -154,6 +167,9 @@ impl<W> Net<W> {
         let config = Config {
             cache_bytes: center.plan.cache_bytes,
             retention_bytes: center.plan.retention_bytes,
+            window: center.plan.window,
+            credit: center.plan.credit,
+            relay_window: center.plan.relay_window,
             entropy: center.entropy,
             ..Config::default()
         };

@@ -154,6 +154,7 @@ impl Firm {
             domains: vec![names::domain(self.me)],
             rooms: names::rooms(self.me),
             component: names::component(self.me),
+            relay_window: net.center.plan.relay_window,
             entropy: net.rng.bytes32(),
             ..Config::default()
         };

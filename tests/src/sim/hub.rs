@@ -23,7 +23,7 @@ const LOOK_MS: i64 = 1000;
 pub fn run(seed: u64, broken: Option<Broken>, trace: bool) -> Outcome {
     let mut rng = Rng::new(seed);
     let delays = Delays { link: rng.range(1, 60), sync: rng.range(1, 80), stanza: 0 };
-    let plan = CenterPlan { cache_bytes: *rng.pick(&[0, 2000, 1 << 24]), retention_bytes: 1 << 30 };
+    let plan = CenterPlan { cache_bytes: *rng.pick(&[0, 2000, 1 << 24]), ..CenterPlan::default() };
     let mut net = Net::new(rng.clone(), delays, plan);
     (net.broken, net.trace) = (broken, trace);
     let faults = faults::of_the_hub(&mut rng, SPAN_MS);

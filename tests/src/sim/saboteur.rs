@@ -35,6 +35,8 @@ pub enum Broken {
     OutboxTrimmedAtSend,
     /// An entry is settled before it is in the room.
     SettledBeforeApplied,
+    /// Entries that come again after a break are not told to the center: its window does not open for them.
+    PassedIsNotTold,
     /// The life is not durable: every start enters the room in the first one.
     OneLife,
     /// Whose an occupant-id is is not durable.
@@ -58,6 +60,7 @@ impl Broken {
         Broken::EchoKnownById,
         Broken::OutboxTrimmedAtSend,
         Broken::SettledBeforeApplied,
+        Broken::PassedIsNotTold,
         Broken::OneLife,
         Broken::OccupantsAreForgotten,
         Broken::PageIsComplete,
@@ -74,6 +77,8 @@ pub(super) struct Saboteur {
     sent: N,
     /// The newest entry that came down the link.
     newest: Seq,
+    /// How far the mapping on its way to disk has come.
+    settled: Seq,
 }
 
 impl Saboteur {
@@ -144,6 +149,11 @@ impl Saboteur {
                 s.upto = s.upto.max(self.newest);
                 Some(Action::Link(intergroup_schemas::link::ToCenter::Settled(s)))
             }
+            (Broken::PassedIsNotTold, Action::Link(intergroup_schemas::link::ToCenter::Settled(s)))
+                if s.upto < self.settled =>
+            {
+                None
+            }
             (Broken::NoFence, Action::Room { room, action: RoomAction::Fence { request } }) => {
                 let answer = Ok(Answer::Done);
                 extra.push(Event::Room { room, event: RoomEvent::Answer { request, answer } });
@@ -207,6 +217,10 @@ impl Saboteur {
                         checkpoint.settled = self.newest;
                     }
                 }
+                Some(Change::Mapping(m))
+            }
+            (Broken::PassedIsNotTold, Change::Mapping(m)) => {
+                self.settled = m.settled;
                 Some(Change::Mapping(m))
             }
             (Broken::OneLife, Change::Mapping(mut m)) => {

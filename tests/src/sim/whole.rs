@@ -28,9 +28,19 @@ const WATCH_MS: i64 = 130_000;
 pub fn run(seed: u64, broken: Option<Broken>, trace: bool) -> Outcome {
     let mut rng = Rng::new(seed);
     let delays = Delays { link: rng.range(1, 60), sync: rng.range(1, 60), stanza: rng.range(1, 40) };
-    let plan = CenterPlan { cache_bytes: *rng.pick(&[0, 2000, 1 << 24]), retention_bytes: 1 << 30 };
+    let plan = CenterPlan {
+        cache_bytes: *rng.pick(&[0, 2000, 1 << 24]),
+        window: *rng.pick(&[1024, 1024, 16, 5]),
+        credit: *rng.pick(&[4096, 4096, 8]),
+        relay_window: *rng.pick(&[1024, 1024, 3]),
+        ..CenterPlan::default()
+    };
     let mut net = Net::new(rng.clone(), delays, plan);
     (net.broken, net.trace) = (broken, trace);
+    let plan = net.center.plan.clone();
+    for (what, size) in [("window", plan.window), ("credit", plan.credit), ("relay window", plan.relay_window)] {
+        net.coverage.note(what, if size < 100 { "small" } else { "wide" });
+    }
     let companies = (0..COMPANIES.len()).map(|me| {
         let flavour = Flavour::draw(&mut rng);
         net.coverage.note("server", flavour.name);

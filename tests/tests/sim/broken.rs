@@ -38,6 +38,7 @@ each_is_noticed! {
     echo_known_by_id_only: EchoKnownById,
     outbox_trimmed_at_send: OutboxTrimmedAtSend,
     settled_before_applied: SettledBeforeApplied,
+    entries_that_pass_are_not_told: PassedIsNotTold,
     one_life_for_ever: OneLife,
     occupants_not_durable: OccupantsAreForgotten,
     page_taken_as_complete: PageIsComplete,

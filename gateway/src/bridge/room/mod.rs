@@ -28,7 +28,6 @@ use intergroup_schemas::link::{HelloGroup, Settled, Timestamp, ToCenter};
 use super::action::{CommandId, Level, RequestId, RoomAction};
 use super::context::Context;
 use super::event::{Answer, Refusal, RoomEvent};
-use super::limits::PASSED_STEP;
 use super::status::RoomStatus;
 use crate::ids::{Account, Mouth, Nick, Who};
 use crate::store::{Change, Mapping, NoticeRow, Owner, ParkedRow, PostedRow};
@@ -283,7 +282,7 @@ impl Room {
         let told = self.told.0;
         // After a break entries pass that were settled long ago: they open the window again without a commit, some at a time.
         let upto = self.durable.settled.min(self.stream.passed);
-        if upto > told && (upto == self.durable.settled || upto.0 >= told.0 + PASSED_STEP) {
+        if upto > told && (upto == self.durable.settled || upto.0 >= told.0 + u64::from(cx.window_step)) {
             self.told.0 = upto;
             let news = |seq: &Seq| *seq > told && *seq <= upto;
             let refused = self.mapping.refused.iter().filter(|(seq, ..)| news(seq));
@@ -324,12 +323,17 @@ impl Room {
     /// What we remember of the group's history.
     pub(super) fn hello(&self, most_places: usize) -> HelloGroup {
         let m = &self.mapping;
+        let settled = (self.durable.settled, self.durable.hash);
+        // What is on its way into the room may be of an end that the center has lost, though what is settled is not.
+        let (cursor, hash) = self.stream.last_received().filter(|(seq, _)| *seq > settled.0).unwrap_or(settled);
+        let ahead = [settled].into_iter().filter(|_| cursor > settled.0);
+        let older = m.places.iter().filter(|(seq, _)| *seq < settled.0).copied();
         HelloGroup {
             group: m.group,
             incarnation: m.incarnation.clone(),
-            cursor: self.durable.settled,
-            hash: self.durable.hash,
-            places: m.places.iter().filter(|(seq, _)| *seq < self.durable.settled).take(most_places).copied().collect(),
+            cursor,
+            hash,
+            places: ahead.chain(older).take(most_places).collect(),
             epoch: m.epoch.clone(),
             last_n: self.durable.n,
         }

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{DisplayName, ListVersion, N, OriginKey, SourceId, UserId};
-use intergroup_schemas::limits as shared;
 use intergroup_schemas::link::{Confirm, Decided, Expect, Fate, Relay, Timestamp, ToCenter};
 
 use super::{After, Room};
@@ -108,7 +107,7 @@ impl Room {
             return renumbering.later.push(row);
         }
         let follows = self.outbox.unsent.back().map_or(self.outbox.next, |last| last.n.next()) == row.n;
-        if follows && self.outbox.unsent.len() < shared::RELAY_WINDOW as usize {
+        if follows && self.outbox.unsent.len() < cx.config.relay_window as usize {
             self.outbox.unsent.push_back(row);
         }
     }
@@ -122,7 +121,7 @@ impl Room {
         {
             self.load(cx, Asked::Author(*n), *n, 1);
         }
-        let last = self.durable.offered.min(N(self.mapping.decided.0 + u64::from(shared::RELAY_WINDOW)));
+        let last = self.durable.offered.min(N(self.mapping.decided.0 + u64::from(cx.config.relay_window)));
         while self.outbox.next <= last {
             if self.outbox.unsent.front().is_none_or(|row| row.n != self.outbox.next) {
                 self.outbox.unsent.clear();
@@ -349,7 +348,7 @@ impl Room {
             self.mapping.last_n = self.mapping.last_n.next();
             row.n = self.mapping.last_n;
             cx.change(Change::Outbox(row.clone()));
-            if self.outbox.unsent.len() < shared::RELAY_WINDOW as usize {
+            if self.outbox.unsent.len() < cx.config.relay_window as usize {
                 self.outbox.unsent.push_back(row);
             }
         }

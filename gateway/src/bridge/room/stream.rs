@@ -72,6 +72,11 @@ impl Stream {
         self.received
     }
 
+    /// With the running hash there; none before this process has asked for anything.
+    pub(super) fn last_received(&self) -> Option<(Seq, HistoryHash)> {
+        (self.received > Seq(0)).then_some((self.received, self.hash))
+    }
+
     /// A group that was just joined needs no hello.
     pub(super) fn welcome_at_once(&mut self) {
         self.welcome = true;
@@ -139,7 +144,9 @@ impl Room {
             ),
         );
         let m = &mut self.mapping;
-        let hash = m.places.iter().find(|(seq, _)| *seq == common).map_or(HistoryHash::default(), |(_, hash)| *hash);
+        let settled = (self.durable.settled, self.durable.hash);
+        let known = [settled].into_iter().chain(m.places.iter().copied()).find(|(seq, _)| *seq == common);
+        let hash = known.map_or(HistoryHash::default(), |(_, hash)| hash);
         m.places.retain(|(seq, _)| *seq <= common);
         for checkpoint in &mut m.checkpoints {
             if checkpoint.settled > common {

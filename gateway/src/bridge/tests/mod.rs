@@ -299,6 +299,26 @@ fn a_forked_log_is_compared_by_origin_key() {
 }
 
 #[test]
+fn what_is_on_its_way_into_the_room_is_compared_too() {
+    let mut rig = Rig::mapped();
+    rig.deliver(2, "carol", "one");
+    rig.mute = Some(true);
+    rig.deliver(3, "carol", "two");
+    rig.event(Event::LinkDown);
+    let hello = &rig.bridge.hello()[0];
+    assert_eq!(hello.cursor, Seq(3), "received, and settled up to 2");
+    assert_eq!(hello.places[0].0, Seq(2));
+    rig.mute = None;
+    rig.link_up(N(0), History::Forked, Seq(2));
+    let after = rig.resumed();
+    assert!(after <= Seq(2), "the log may have another entry 3 now: {after}");
+    for seq in after.0 + 1..=3 {
+        rig.deliver(seq, "carol", ["", "", "one", "two"][seq as usize]);
+    }
+    assert_eq!(rig.heard(), ["one", "two"]);
+}
+
+#[test]
 fn what_a_server_forgot_in_a_crash_is_said_again() {
     let mut rig = Rig::mapped();
     rig.deliver(2, "carol", "one");
