@@ -130,6 +130,12 @@ fn keeps_everything(store: &mut dyn Store, reopen: impl Fn() -> Option<Box<dyn S
     assert_eq!(store.load().unwrap().groups[0].floor, Seq(256), "a changed group keeps its log's floor");
 }
 
+fn stores() -> [Box<dyn Store>; 2] {
+    let dir = tempfile::tempdir().unwrap();
+    // The directory goes with its name; the open file stays.
+    [Box::new(MemoryStore::default()), Box::new(EmbeddedStore::open(&dir.path().join("center.db")).unwrap())]
+}
+
 #[test]
 fn memory() {
     keeps_everything(&mut MemoryStore::default(), || None);
@@ -164,6 +170,64 @@ fn a_batch_that_fails_leaves_nothing() {
     batch.extend(twice.into_iter().map(Change::Append));
     assert!(store.commit(&batch).is_err());
     assert_eq!(store.load().unwrap(), super::Snapshot::default());
+}
+
+#[test]
+fn a_store_of_version_1_is_read_and_becomes_one_of_today() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("center.db");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch(include_str!("embedded/version-1.sql")).unwrap();
+    let records = log(600);
+    let mut insert = db.prepare("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)").unwrap();
+    for record in &records {
+        let (grp, seq) = (record.group.0.cast_signed(), record.seq.0.cast_signed());
+        let (hash, stored, list) = (record.hash.0, record.stored.0, record.list.0.cast_signed());
+        match &record.kind {
+            RecordKind::Change(change) => {
+                let (none, body) = (None::<i64>, serde_json::to_vec(change).unwrap());
+                insert.execute(rusqlite::params![grp, seq, hash, stored, list, none, none, none, none, 0, body])
+            }
+            RecordKind::Message { origin, key, source, deliver } => insert.execute(rusqlite::params![
+                grp,
+                seq,
+                hash,
+                stored,
+                list,
+                origin.to_string(),
+                key.epoch.as_str(),
+                key.n.0.cast_signed(),
+                source.map(u64::cast_signed),
+                i64::try_from(deliver.len()).unwrap(),
+                deliver.as_ref()
+            ]),
+        }
+        .unwrap();
+    }
+    drop(insert);
+    drop(db);
+    for _ in 0..2 {
+        let mut store = EmbeddedStore::open(&path).unwrap();
+        assert_eq!(store.load().unwrap().groups[0].head, Seq(600));
+        assert_eq!(store.read_log(GROUP, Seq(0), 1000, usize::MAX).unwrap(), records);
+    }
+}
+
+#[test]
+fn a_log_may_be_cut_anywhere() {
+    for mut store in stores() {
+        let records = log(600);
+        store.commit(&[Change::Group(group())]).unwrap();
+        store.commit(&records.iter().cloned().map(Change::Append).collect::<Vec<_>>()).unwrap();
+        for upto in [1, 100, 256, 257, 599, 600] {
+            let hash = records[usize::try_from(upto).unwrap() - 1].hash;
+            store.commit(&[Change::Trim { group: GROUP, upto: Seq(upto), hash }]).unwrap();
+            let rest = &records[usize::try_from(upto).unwrap()..];
+            assert_eq!(store.read_log(GROUP, Seq(0), 1000, usize::MAX).unwrap(), rest);
+            let state = &store.load().unwrap().groups[0];
+            assert_eq!((state.floor, state.head, state.bytes), (Seq(upto), Seq(600), 100 * rest.len() as u64));
+        }
+    }
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The embedded store: one SQLite file, write-ahead log, `synchronous=FULL`, so that a commit that has returned survives
 //! the loss of power. One writer; group commit is the caller's (a batch is one transaction, hence one fsync).
 
+mod pack;
 mod read;
 mod schema;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, Seq};
@@ -56,6 +58,13 @@ impl Store for EmbeddedStore {
     fn commit(&mut self, batch: &[Change]) -> Result<(), StoreError> {
         let tx = self.db.transaction()?;
         batch.iter().try_for_each(|change| write::apply(&tx, change))?;
+        let mut logs: BTreeMap<GroupNumber, Vec<&Record>> = BTreeMap::new();
+        for change in batch {
+            if let Change::Append(record) = change {
+                logs.entry(record.group).or_default().push(record);
+            }
+        }
+        logs.values().try_for_each(|records| write::append(&tx, records))?;
         tx.commit()?;
         self.commits += 1;
         Ok(())

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{Epoch, GatewayId, GroupNumber, HistoryHash, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::link::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::pack;
 use crate::store::{
     Enrolment, Enterprise, Fate, Gateway, Group, GroupState, MILESTONE, Member, Milestone, Record, RecordKind,
     Snapshot, StoreError,
@@ -22,7 +23,7 @@ pub(super) fn word(value: &impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn damaged(what: impl std::fmt::Display) -> StoreError {
+pub(super) fn damaged(what: impl std::fmt::Display) -> StoreError {
     StoreError(format!("the store is damaged: {what}; restore it from a backup"))
 }
 
@@ -126,46 +127,26 @@ fn group(db: &Connection, row: &Row<'_>) -> Result<GroupState> {
     let (floor, floor_hash) = (Seq(number(row, "floor")?), hash(row, "floor_hash")?);
     let mut state =
         GroupState { group, floor, floor_hash, head: floor, head_hash: floor_hash, milestones: Vec::new(), bytes: 0 };
-    let mut sizes = db.prepare_cached("SELECT seq, hash, stored, size FROM log WHERE grp = ? ORDER BY seq")?;
-    let mut log = sizes.query([row.get::<_, i64>("number")?])?;
-    while let Some(entry) = log.next()? {
-        let seq = Seq(number(entry, "seq")?);
-        if seq != state.head.next() {
+    let mut sizes =
+        db.prepare_cached("SELECT id, last, hash, stored, size FROM log WHERE id BETWEEN ? AND ? ORDER BY id")?;
+    let mut log = sizes.query(params![place(state.group.number, Seq(0))?, place(state.group.number, LAST)?])?;
+    while let Some(entries) = log.next()? {
+        let (first, last) = (seq_of(entries.get("id")?), Seq(number(entries, "last")?));
+        if first != state.head.next() || last < first {
             return Err(damaged(format!("group {number_} has no entry {}", state.head.next())));
         }
-        (state.head, state.head_hash) = (seq, hash(entry, "hash")?);
-        state.bytes += number(entry, "size")?;
-        if seq.0.is_multiple_of(MILESTONE) {
-            let stored = Timestamp(entry.get("stored")?);
-            state.milestones.push(Milestone { seq, hash: state.head_hash, stored, bytes: state.bytes });
+        (state.head, state.head_hash) = (last, hash(entries, "hash")?);
+        state.bytes += number(entries, "size")?;
+        if last.0.is_multiple_of(MILESTONE) {
+            let stored = Timestamp(entries.get("stored")?);
+            state.milestones.push(Milestone { seq: last, hash: state.head_hash, stored, bytes: state.bytes });
         }
     }
     Ok(state)
 }
 
-pub(super) fn log(
-    db: &Connection,
-    group: GroupNumber,
-    after: Seq,
-    entries: usize,
-    bytes: usize,
-) -> Result<Vec<Record>> {
-    let mut statement = db.prepare_cached("SELECT * FROM log WHERE grp = ? AND seq > ? ORDER BY seq LIMIT ?")?;
-    let limit = i64::try_from(entries).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![group.0.cast_signed(), after.0.cast_signed(), limit])?;
-    let (mut records, mut left) = (Vec::new(), bytes as u64);
-    while let Some(row) = rows.next()? {
-        let record = record(group, row)?;
-        if !records.is_empty() && record.bytes() > left {
-            break;
-        }
-        left = left.saturating_sub(record.bytes());
-        records.push(record);
-    }
-    Ok(records)
-}
-
-fn record(group: GroupNumber, row: &Row<'_>) -> Result<Record> {
+/// A row of the log of version 1, which had one for each entry.
+pub(super) fn record_of_1(row: &Row<'_>) -> Result<Record> {
     let body: Vec<u8> = row.get("body")?;
     let origin: Option<String> = row.get("gateway")?;
     let kind = match origin {
@@ -178,7 +159,7 @@ fn record(group: GroupNumber, row: &Row<'_>) -> Result<Record> {
         },
     };
     Ok(Record {
-        group,
+        group: GroupNumber(number(row, "grp")?),
         seq: Seq(number(row, "seq")?),
         hash: hash(row, "hash")?,
         stored: Timestamp(row.get("stored")?),
@@ -187,22 +168,88 @@ fn record(group: GroupNumber, row: &Row<'_>) -> Result<Record> {
     })
 }
 
-pub(super) fn hash_at(db: &Connection, group: GroupNumber, seq: Seq) -> Result<Option<HistoryHash>> {
+/// Entries of a group that one number can tell apart.
+const SEQ_BITS: u32 = 40;
+/// The last place that a log can have.
+const LAST: Seq = Seq((1 << SEQ_BITS) - 1);
+
+/// The key of the row that begins with an entry: group and place in one number, so that a log's end is appended to.
+pub(super) fn place(group: GroupNumber, seq: Seq) -> Result<i64> {
+    if group.0 >= 1 << (i64::BITS - 1 - SEQ_BITS) || seq > LAST {
+        return Err(StoreError(format!("the store has no room for entry {seq} of group {group}")));
+    }
+    Ok(((group.0 << SEQ_BITS) | seq.0).cast_signed())
+}
+
+fn seq_of(id: i64) -> Seq {
+    Seq(id.cast_unsigned() & LAST.0)
+}
+
+/// Walks over the entries of a log from a place on, a row at a time, until `each` says no.
+fn walk(db: &Connection, group: GroupNumber, from: Seq, mut each: impl FnMut(Record) -> bool) -> Result<()> {
+    // The row that has the place may begin before it.
     let mut statement = db.prepare_cached(
-        "SELECT hash FROM log WHERE grp = ?1 AND seq = ?2
-         UNION ALL SELECT floor_hash AS hash FROM grp WHERE number = ?1 AND floor = ?2",
+        "SELECT id, entries FROM log
+         WHERE id BETWEEN ifnull((SELECT max(id) FROM log WHERE id BETWEEN ?1 AND ?2), ?2) AND ?3 ORDER BY id",
     )?;
-    let mut rows = statement.query(params![group.0.cast_signed(), seq.0.cast_signed()])?;
-    rows.next()?.map(|row| hash(row, "hash")).transpose()
+    let (begin, at, end) = (place(group, Seq(0))?, place(group, from.min(LAST))?, place(group, LAST)?);
+    let mut rows = statement.query(params![begin, at, end])?;
+    while let Some(row) = rows.next()? {
+        let entries: Vec<u8> = row.get("entries")?;
+        for record in pack::records(group, seq_of(row.get("id")?), Bytes::from(entries)) {
+            let record = record?;
+            if record.seq >= from && !each(record) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn log(
+    db: &Connection,
+    group: GroupNumber,
+    after: Seq,
+    entries: usize,
+    bytes: usize,
+) -> Result<Vec<Record>> {
+    let (mut records, mut left) = (Vec::new(), bytes as u64);
+    walk(db, group, after.next(), |record| {
+        if records.len() >= entries || (!records.is_empty() && record.bytes() > left) {
+            return false;
+        }
+        left = left.saturating_sub(record.bytes());
+        records.push(record);
+        true
+    })?;
+    Ok(records)
+}
+
+pub(super) fn hash_at(db: &Connection, group: GroupNumber, seq: Seq) -> Result<Option<HistoryHash>> {
+    let floor = "SELECT floor_hash FROM grp WHERE number = ? AND floor = ?";
+    let floor = db
+        .prepare_cached(floor)?
+        .query_row(params![group.0.cast_signed(), seq.0.cast_signed()], |row| row.get(0))
+        .optional()?;
+    let mut found = floor.map(HistoryHash);
+    walk(db, group, seq, |record| {
+        if record.seq == seq {
+            found = Some(record.hash);
+        }
+        false
+    })?;
+    Ok(found)
 }
 
 pub(super) fn sources(db: &Connection, group: GroupNumber, gateway: &GatewayId) -> Result<Vec<u64>> {
-    let mut statement =
-        db.prepare_cached("SELECT source FROM log WHERE grp = ? AND gateway = ? AND source IS NOT NULL ORDER BY seq")?;
-    let mut rows = statement.query(params![group.0.cast_signed(), gateway.to_string()])?;
     let mut all = Vec::new();
-    while let Some(row) = rows.next()? {
-        all.push(row.get::<_, i64>("source")?.cast_unsigned());
-    }
+    walk(db, group, Seq(0), |record| {
+        if let RecordKind::Message { origin, source, .. } = record.kind
+            && origin == *gateway
+        {
+            all.extend(source);
+        }
+        true
+    })?;
     Ok(all)
 }

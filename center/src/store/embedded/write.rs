@@ -1,10 +1,11 @@
-//! Changes as SQL. Each is one prepared statement, or two.
+//! Changes as SQL. Each is one prepared statement, or two; what a batch appends to a log is a row or a few.
 
-use intergroup_schemas::ids::GatewayId;
-use rusqlite::{Transaction, params};
+use intergroup_schemas::ids::{GatewayId, GroupNumber, Seq};
+use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::read::word;
-use crate::store::{Change, Record, RecordKind, StoreError};
+use super::pack;
+use super::read::{self, place, word};
+use crate::store::{Change, MILESTONE, Record, StoreError};
 
 /// SQLite has signed integers only; the bits come back as they went.
 fn int(n: u64) -> i64 {
@@ -58,7 +59,8 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
                 int(m.settled.0)
             ],
         )?,
-        Change::Append(record) => return append(tx, record),
+        // Together with the others of its group: see `append`.
+        Change::Append(_) => 0,
         Change::Mark { group, gateway, epoch, n } => run(
             "INSERT OR REPLACE INTO mark (grp, gateway, epoch, n) VALUES (?, ?, ?, ?)",
             params![int(group.0), name(gateway), epoch.as_str(), int(n.0)],
@@ -76,7 +78,7 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
             params![int(f.group.0), name(&f.member), int(f.seq.0), f.key.to_string(), f.condition.as_str()],
         )?,
         Change::Trim { group, upto, hash } => {
-            run("DELETE FROM log WHERE grp = ? AND seq <= ?", params![int(group.0), int(upto.0)])?;
+            trim(tx, *group, *upto)?;
             run("DELETE FROM fate WHERE grp = ? AND seq <= ?", params![int(group.0), int(upto.0)])?;
             run("UPDATE grp SET floor = ?, floor_hash = ? WHERE number = ?", params![int(upto.0), hash.0, int(group.0)])?
         }
@@ -84,43 +86,30 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
     Ok(())
 }
 
-fn append(tx: &Transaction<'_>, record: &Record) -> Result<(), StoreError> {
-    let mut insert = tx.prepare_cached(
-        "INSERT INTO log (grp, seq, hash, stored, list, gateway, epoch, n, source, size, body)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?;
-    let Record { group, seq, hash, stored, list, kind } = record;
-    match kind {
-        RecordKind::Message { origin, key, source, deliver } => insert.execute(params![
-            int(group.0),
-            int(seq.0),
-            hash.0,
-            stored.0,
-            int(list.0),
-            name(origin),
-            key.epoch.as_str(),
-            int(key.n.0),
-            source.map(int),
-            int(deliver.len() as u64),
-            deliver.as_ref()
-        ])?,
-        RecordKind::Change(change) => {
-            let body = serde_json::to_vec(change).map_err(|e| StoreError(e.to_string()))?;
-            let none: Option<i64> = None;
-            insert.execute(params![
-                int(group.0),
-                int(seq.0),
-                hash.0,
-                stored.0,
-                int(list.0),
-                none,
-                none,
-                none,
-                none,
-                0,
-                body
-            ])?
-        }
-    };
+/// Appends entries of one group's log, in order, in as few rows as they fit in.
+pub(super) fn append(tx: &Transaction<'_>, records: &[&Record]) -> Result<(), StoreError> {
+    let mut insert =
+        tx.prepare_cached("INSERT INTO log (id, last, hash, stored, size, entries) VALUES (?, ?, ?, ?, ?, ?)")?;
+    let mut entries = Vec::new();
+    for row in pack::rows(records) {
+        let (Some(first), Some(last)) = (row.first(), row.last()) else { continue };
+        entries.clear();
+        row.iter().try_for_each(|record| pack::push(&mut entries, record))?;
+        let size: u64 = row.iter().map(|record| record.bytes()).sum();
+        let id = place(first.group, first.seq)?;
+        insert.execute(params![id, int(last.seq.0), last.hash.0, last.stored.0, int(size), entries])?;
+    }
     Ok(())
+}
+
+/// Removes the oldest entries of a log; of a row in the middle of which the cut is, the rest is kept.
+fn trim(tx: &Transaction<'_>, group: GroupNumber, upto: Seq) -> Result<(), StoreError> {
+    let rest = read::log(tx, group, upto, usize::try_from(MILESTONE).unwrap_or(usize::MAX), usize::MAX)?;
+    let (begin, end) = (place(group, Seq(0))?, place(group, upto)?);
+    let straddling = "SELECT last FROM log WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1";
+    let last: Option<i64> =
+        tx.prepare_cached(straddling)?.query_row(params![begin, end], |row| row.get(0)).optional()?;
+    tx.prepare_cached("DELETE FROM log WHERE id BETWEEN ? AND ?")?.execute(params![begin, end])?;
+    let kept: Vec<_> = rest.iter().filter(|record| last.is_some_and(|last| int(record.seq.0) <= last)).collect();
+    append(tx, &kept)
 }
