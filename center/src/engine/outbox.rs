@@ -7,6 +7,8 @@ use intergroup_schemas::limits;
 use intergroup_schemas::link::{Bye, ToGateway, encode};
 use tokio::sync::Notify;
 
+use crate::hub::Frames;
+
 /// Answers, decisions and progress that may wait beside what has credit. A gateway that asks without reading ends here.
 const UNCREDITED_BYTES: usize = 2 * 1024 * 1024;
 /// Pongs that may wait. A peer that pings without reading does not get more.
@@ -30,7 +32,7 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct State {
-    frames: Vec<Bytes>,
+    frames: Vec<Frames>,
     bytes: usize,
     controls: Vec<Control>,
     end: Option<Bytes>,
@@ -40,7 +42,7 @@ struct State {
 #[derive(Debug, Default)]
 pub struct Taken {
     /// Stanzas, in order.
-    pub frames: Vec<Bytes>,
+    pub frames: Vec<Frames>,
     /// Control frames, before the stanzas.
     pub controls: Vec<Control>,
     /// The last stanza of the link; nothing comes after it.
@@ -54,13 +56,13 @@ impl Outbox {
 
     /// Appends stanzas and leaves `frames` empty. Says whether there was room; if not, the link is to be ended.
     #[must_use]
-    pub fn push(&self, frames: &mut Vec<Bytes>) -> bool {
+    pub fn push(&self, frames: &mut Vec<Frames>) -> bool {
         let mut state = self.lock();
         if state.end.is_some() {
             frames.clear();
             return true;
         }
-        state.bytes += frames.iter().map(Bytes::len).sum::<usize>();
+        state.bytes += frames.iter().map(Frames::bytes).sum::<usize>();
         let fits = state.bytes <= limits::LINK_CREDIT_BYTES + limits::FRAME_BYTES + UNCREDITED_BYTES;
         if state.frames.is_empty() {
             // The vector that the writer has emptied is large enough already: they go round.
@@ -121,6 +123,10 @@ mod tests {
 
     use super::*;
 
+    fn frame(text: &'static str) -> Frames {
+        Frames::One(text.into())
+    }
+
     fn bye() -> Bye {
         Bye { condition: Condition::Suspended, text: "out".into() }
     }
@@ -128,12 +134,13 @@ mod tests {
     #[tokio::test]
     async fn all_that_waits_is_taken_at_once_and_in_order() {
         let outbox = Outbox::default();
-        assert!(outbox.push(&mut vec![Bytes::from("a"), Bytes::from("b")]));
-        assert!(outbox.push(&mut vec![Bytes::from("c")]));
+        assert!(outbox.push(&mut vec![frame("a"), frame("b")]));
+        assert!(outbox.push(&mut vec![frame("c")]));
         outbox.control(Control::Ping);
         let mut taken = Taken::default();
         outbox.take(&mut taken).await;
-        assert_eq!(taken.frames, ["a", "b", "c"]);
+        let text: Vec<_> = taken.frames.iter().flat_map(Frames::stanzas).collect();
+        assert_eq!(text, ["a", "b", "c"]);
         assert_eq!(taken.controls, [Control::Ping]);
         assert!(taken.end.is_none());
     }
@@ -141,9 +148,9 @@ mod tests {
     #[tokio::test]
     async fn an_end_at_once_overtakes_what_waits_and_nothing_follows_it() {
         let outbox = Outbox::default();
-        assert!(outbox.push(&mut vec![Bytes::from("a")]));
+        assert!(outbox.push(&mut vec![frame("a")]));
         outbox.end(bye(), true);
-        assert!(outbox.push(&mut vec![Bytes::from("b")]));
+        assert!(outbox.push(&mut vec![frame("b")]));
         let mut taken = Taken::default();
         outbox.take(&mut taken).await;
         assert!(taken.frames.is_empty());
@@ -153,7 +160,7 @@ mod tests {
     #[test]
     fn a_peer_that_asks_without_reading_is_noticed() {
         let outbox = Outbox::default();
-        let frame = Bytes::from(vec![b'x'; limits::FRAME_BYTES]);
+        let frame = Frames::One(vec![b'x'; limits::FRAME_BYTES].into());
         let pushes = (0..1000).take_while(|_| outbox.push(&mut vec![frame.clone()])).count();
         assert!(pushes > limits::LINK_CREDIT_BYTES / limits::FRAME_BYTES, "all that has credit fits: {pushes}");
         assert!(pushes < 1000);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::link::Bye;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
@@ -17,7 +16,7 @@ use super::outbox::Outbox;
 use super::storage::{Done, Read, Storage};
 use super::{Engine, Input, now};
 use crate::config::Dir;
-use crate::hub::{self, Action, AdminId, AdminReply, Event, Hub, LinkId};
+use crate::hub::{self, Action, AdminId, AdminReply, Event, Frames, Hub, LinkId};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{Snapshot, Store, StoreError};
 
@@ -62,7 +61,7 @@ pub fn start(dir: &Dir, config: hub::Config) -> Result<Engine> {
 struct Out {
     outbox: Arc<Outbox>,
     /// Frames of this turn.
-    frames: Vec<Bytes>,
+    frames: Vec<Frames>,
 }
 
 #[derive(Default)]
@@ -257,12 +256,12 @@ impl Owner {
                         self.committing = true;
                         self.storage.commit(ticket, changes);
                     }
-                    Action::Send { link, frame } => {
+                    Action::Send { link, frames } => {
                         if let Some(out) = self.links.get_mut(&link) {
                             if out.frames.is_empty() {
                                 self.dirty.push(link);
                             }
-                            out.frames.push(frame);
+                            out.frames.push(frames);
                         }
                     }
                     Action::Close { link, condition, text } => {

@@ -1,13 +1,45 @@
 //! All that the hub can ask its shell to do.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{DisplayName, GatewayId, GroupNumber, Seq};
 use serde::{Deserialize, Serialize};
 
 use super::event::{AdminId, LinkId, Ticket};
+use super::run::Run;
 use super::status::{EnterpriseStatus, GroupStatus, Status};
 use crate::store::Change;
+
+/// Stanzas to be sent, each the text of a frame of its own.
+#[derive(Debug, Clone)]
+pub enum Frames {
+    /// One. The bytes of a `deliver` are shared by all links.
+    One(Bytes),
+    /// Many, shared whole.
+    Run(Arc<Run>),
+}
+
+impl Frames {
+    /// The stanzas, in order.
+    #[must_use]
+    pub fn stanzas(&self) -> &[Bytes] {
+        match self {
+            Frames::One(stanza) => std::slice::from_ref(stanza),
+            Frames::Run(run) => run.stanzas(),
+        }
+    }
+
+    /// Bytes of all of them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Frames::One(stanza) => stanza.len(),
+            Frames::Run(run) => run.bytes(),
+        }
+    }
+}
 
 /// What the core asks for.
 #[derive(Debug)]
@@ -19,12 +51,12 @@ pub enum Action {
         /// What.
         changes: Vec<Change>,
     },
-    /// Send one stanza. Stanzas of one link go out in the order given; many may share a write.
+    /// Send stanzas. Those of one link go out in the order given; many may share a write.
     Send {
         /// On which link.
         link: LinkId,
-        /// The frame's text. The bytes of a `deliver` are shared by all links.
-        frame: Bytes,
+        /// What.
+        frames: Frames,
     },
     /// Say bye and end the link.
     Close {

@@ -7,9 +7,9 @@ use intergroup_schemas::ids::{Epoch, GatewayId, GroupNumber, N, Seq};
 use intergroup_schemas::limits;
 use intergroup_schemas::link::{Decided, Response, ResponseBody, ToGateway, Welcome};
 
+use super::Hub;
 use super::action::{Action, AdminReply};
 use super::event::{AdminId, LinkId, Ticket};
-use super::{FATES_EVERY_MS, Hub};
 use crate::store::Change;
 
 /// The epochs that a hello named.
@@ -83,12 +83,14 @@ impl Hub {
         }
         for (number, seq) in batch.appended {
             let Some(group) = self.groups.get_mut(&number) else { continue };
-            group.committed = seq;
+            group.commit(seq);
             let members: Vec<_> = group.members.keys().cloned().collect();
             let members: Vec<_> = members.iter().filter_map(|g| self.listening(g)).collect();
             for link in members {
                 self.wake(link, number);
             }
+            // Who has not taken them now is behind, and gets entries one by one.
+            self.groups.entry(number).and_modify(|g| g.fresh.clear());
         }
         for (link, welcome, known) in batch.welcomes {
             self.send_welcome(link, &welcome, known);
@@ -102,10 +104,7 @@ impl Hub {
         for (group, member, seq) in batch.fates {
             self.tell_fate(group, &member, seq);
         }
-        if !batch.members.is_empty() {
-            self.untold.extend(batch.members);
-            self.tell_at.get_or_insert(intergroup_schemas::link::Timestamp(self.now.0 + FATES_EVERY_MS));
-        }
+        self.tell_progress(batch.members);
         for (gateway, condition, text) in batch.close {
             if let Some(link) = self.online.get(&gateway).copied() {
                 self.close(link, condition, text);

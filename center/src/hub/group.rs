@@ -9,6 +9,7 @@ use intergroup_schemas::limits;
 use intergroup_schemas::link::{Change, Relay, Timestamp};
 
 use crate::hub::event::LinkId;
+use crate::hub::run::{Stretch, stretches};
 use crate::store::{self, Fate, GroupState, MILESTONE, Member, Milestone, Record, RecordKind};
 
 /// A group in memory. Seqs up to `committed` are on disk; those up to `head` have been given.
@@ -25,6 +26,8 @@ pub(super) struct Group {
     /// The log's last entries, contiguous up to `head`.
     pub(super) tail: VecDeque<Record>,
     pub(super) tail_bytes: usize,
+    /// The entries of the commit that has just returned, in runs.
+    pub(super) fresh: Vec<Stretch>,
     pub(super) members: BTreeMap<GatewayId, Member>,
     marks: BTreeMap<GatewayId, BTreeMap<Epoch, Mark>>,
     /// Who gave out an epoch.
@@ -124,6 +127,7 @@ impl Group {
             milestones: state.milestones.into(),
             tail: VecDeque::new(),
             tail_bytes: 0,
+            fresh: Vec::new(),
             members: BTreeMap::new(),
             marks: BTreeMap::new(),
             origins: BTreeMap::new(),
@@ -156,6 +160,18 @@ impl Group {
     pub(super) fn change(&mut self, change: Change, now: Timestamp) -> Record {
         self.meta.list = ListVersion(self.meta.list.0 + 1);
         self.append(RecordKind::Change(change), self.meta.list, now)
+    }
+
+    /// Everything up to `seq` is on disk.
+    pub(super) fn commit(&mut self, seq: Seq) {
+        let new = (self.committed.next().0..=seq.0).map_while(|seq| self.cached(Seq(seq)));
+        self.fresh = stretches(new);
+        self.committed = seq;
+    }
+
+    /// The run that begins at a place, of those that have just come on disk.
+    pub(super) fn fresh_at(&self, seq: Seq) -> Option<&Stretch> {
+        self.fresh.binary_search_by_key(&seq, |stretch| stretch.first).ok().and_then(|at| self.fresh.get(at))
     }
 
     /// The entry at a place, where memory has it.

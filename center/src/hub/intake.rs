@@ -6,15 +6,15 @@ use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{Epoch, GatewayId, GroupNumber, HistoryHash, N, OriginKey, Seq};
 use intergroup_schemas::limits;
 use intergroup_schemas::link::{
-    Confirm, Expect, Hello, History, OLDEST_VERSION, Relay, Settled, Standing, ToCenter, ToGateway, VERSION, Welcome,
-    WelcomeGroup, encode,
+    Confirm, Expect, Hello, History, OLDEST_VERSION, Relay, Settled, Standing, Timestamp, ToCenter, ToGateway, VERSION,
+    Welcome, WelcomeGroup, encode,
 };
 use ring::digest;
 
 use super::event::LinkId;
 use super::group::{Pending, Sources};
 use super::link::Link;
-use super::{Action, Hub};
+use super::{Action, Hub, PROGRESS_EVERY_MS};
 use crate::store::{Change, Fate, RecordKind};
 
 impl Hub {
@@ -85,7 +85,7 @@ impl Hub {
         let Some(enterprise) = self.enterprises.get(&gateway.enterprise) else { return };
         let display = enterprise.display.clone();
         let named: BTreeSet<_> = hello.groups.iter().map(|g| g.group).collect();
-        let mut groups = Vec::new();
+        let (mut groups, mut further) = (Vec::new(), Vec::new());
         let mut rest = hashes;
         for known in &hello.groups {
             let (of_group, others) = rest.split_at(rest.len().min(1 + known.places.len()));
@@ -106,10 +106,18 @@ impl Hub {
                 History::Same | History::Trimmed => known.cursor,
                 History::Forked => known.places.iter().zip(older).find(same_at).map_or(Seq(0), |(place, _)| place.0),
             };
+            if history == History::Same
+                && let Some(member) = group.members.get_mut(&gateway)
+                && known.cursor > member.settled
+            {
+                member.settled = known.cursor;
+                further.push(known.group);
+            }
             let decided = group.decided(&gateway, &known.epoch);
             let same_life = known.incarnation.as_ref() == Some(&group.meta.incarnation);
             groups.push((self.welcome_group(&gateway, known.group, history, common, decided), history, same_life));
         }
+        further.into_iter().for_each(|number| self.came_further(number, &gateway));
         // A gateway of this life of the log remembers what the log does not have: the log has lost its tail.
         let before = self.batch.changes.len();
         for (welcome, history, same_life) in &mut groups {
@@ -363,14 +371,19 @@ impl Hub {
 
     // ------------------------------------------------------------ what became of messages
 
+    /// A member came further: kept and told to the others a little later, together with what else comes until then. What a
+    /// crash forgets of it is in the next hello.
+    fn came_further(&mut self, group: GroupNumber, gateway: &GatewayId) {
+        self.progress.insert((group, gateway.clone()));
+        self.progress_at.get_or_insert(Timestamp(self.now.0 + PROGRESS_EVERY_MS));
+    }
+
     fn settled(&mut self, id: LinkId, gateway: &GatewayId, settled: Settled) {
         let Some(group) = self.groups.get_mut(&settled.group) else { return };
         let upto = settled.upto.min(group.committed);
         let Some(member) = group.members.get_mut(gateway) else { return };
-        if upto > member.settled {
-            member.settled = upto;
-            self.batch.members.insert((settled.group, gateway.clone()));
-        }
+        let further = upto > member.settled;
+        member.settled = member.settled.max(upto);
         for (seq, key, condition) in settled.refused {
             let place = (gateway.clone(), seq);
             if seq > upto || seq <= group.floor || group.fates.contains_key(&place) {
@@ -381,6 +394,9 @@ impl Hub {
             group.fates.insert(place, fate.clone());
             self.batch.changes.push(Change::Fate(fate));
             self.batch.fates.push((settled.group, gateway.clone(), seq));
+        }
+        if further {
+            self.came_further(settled.group, gateway);
         }
         if let Some(stream) = self.links.get_mut(&id).and_then(|l| l.streams.get_mut(&settled.group)) {
             // A gateway that resumed from further back settles again what it has settled before.

@@ -6,6 +6,8 @@ use intergroup_schemas::ids::{GatewayId, GroupNumber, Seq};
 use intergroup_schemas::limits;
 use intergroup_schemas::link::Hello;
 
+use super::run::Run;
+
 /// A link in memory.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -76,6 +78,12 @@ impl Link {
     pub(super) fn has_credit(&self) -> bool {
         let (stanzas, bytes) = self.credit();
         stanzas > 0 && bytes > 0
+    }
+
+    /// Whether a whole run may be sent without more credit.
+    pub(super) fn has_credit_for(&self, run: &Run) -> bool {
+        let (stanzas, bytes) = self.credit();
+        run.stanzas().len() <= stanzas && run.bytes() <= bytes
     }
 
     /// Stanzas and bytes that may still be sent without more credit.

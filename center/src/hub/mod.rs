@@ -3,8 +3,8 @@
 //! In: an [`Event`] and the time. Out: [`Action`]s, to be performed in order. Nothing that depends on a change leaves before
 //! `Committed` says that the change is on disk. Never here: sockets, disks, clocks, randomness, and any look at what people say.
 //!
-//! Start reading at [`Hub::handle`]; then `intake` (what gateways send), `stream` (what they get), `control` and `admin`
-//! (requests), `batch` (one commit for all that came meanwhile), `retention`.
+//! Start reading at [`Hub::handle`]; then `intake` (what gateways send), `stream` (what they get) and `run` (many of
+//! it at once), `control` and `admin` (requests), `batch` (one commit for all that came meanwhile), `retention`.
 
 mod action;
 mod admin;
@@ -15,6 +15,7 @@ mod group;
 mod intake;
 mod link;
 mod retention;
+mod run;
 pub mod status;
 mod stream;
 #[cfg(test)]
@@ -28,8 +29,9 @@ use intergroup_schemas::limits;
 use intergroup_schemas::link::{Timestamp, ToGateway, encode};
 use ring::digest;
 
-pub use action::{Action, AdminReply};
+pub use action::{Action, AdminReply, Frames};
 pub use event::{AdminId, AdminRequest, Event, LinkId, Proof, Ticket};
+pub use run::Run;
 
 use crate::store::{Enrolment, Enterprise, EnterpriseState, Gateway, Snapshot};
 use batch::Batch;
@@ -37,8 +39,8 @@ use group::{Group, Sources};
 use link::Link;
 use status::Counters;
 
-/// How often how far members have come is told to the others, in milliseconds.
-const FATES_EVERY_MS: i64 = 1000;
+/// How often how far members have come is kept and told to the others, in milliseconds.
+const PROGRESS_EVERY_MS: i64 = 1000;
 
 /// What the hub may be told at its start.
 #[derive(Debug, Clone)]
@@ -90,9 +92,9 @@ pub struct Hub {
     tickets: u64,
     incarnations: u64,
     cached_bytes: usize,
-    /// Members whose progress the others have not been told yet.
-    untold: BTreeSet<(GroupNumber, GatewayId)>,
-    tell_at: Option<Timestamp>,
+    /// Members that came further since that was last kept and told.
+    progress: BTreeSet<(GroupNumber, GatewayId)>,
+    progress_at: Option<Timestamp>,
     expire_at: Option<Timestamp>,
     actions: VecDeque<Action>,
     counters: Counters,
@@ -142,8 +144,8 @@ impl Hub {
             tickets: 0,
             incarnations: 0,
             cached_bytes: 0,
-            untold: BTreeSet::new(),
-            tell_at: None,
+            progress: BTreeSet::new(),
+            progress_at: None,
             expire_at: None,
             actions: VecDeque::new(),
             counters: Counters::default(),
@@ -175,9 +177,9 @@ impl Hub {
     /// Does what is due. Call it when [`Hub::next_timeout`] has passed.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
-        if self.tell_at.is_some_and(|at| at <= self.now) {
-            self.tell_at = None;
-            self.tell_progress();
+        if self.progress_at.is_some_and(|at| at <= self.now) {
+            self.progress_at = None;
+            self.batch.members.append(&mut self.progress);
         }
         self.expire_if_due();
     }
@@ -185,7 +187,7 @@ impl Hub {
     /// When [`Hub::handle_timeout`] is to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Timestamp> {
-        [self.tell_at, self.expire_at].into_iter().flatten().min()
+        [self.progress_at, self.expire_at].into_iter().flatten().min()
     }
 
     /// What to do next. Call it until it has nothing more to say; a commit is proposed last, so that everything that came
@@ -213,7 +215,7 @@ impl Hub {
     }
 
     fn send(&mut self, link: LinkId, stanza: &ToGateway) {
-        self.actions.push_back(Action::Send { link, frame: encode::to_gateway(stanza).into() });
+        self.actions.push_back(Action::Send { link, frames: Frames::One(encode::to_gateway(stanza).into()) });
     }
 
     fn close(&mut self, link: LinkId, condition: Condition, text: impl Into<String>) {

@@ -1,6 +1,6 @@
 //! What gateways get: each group's stream without a gap, as far as window and credit allow.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, Seq};
@@ -10,8 +10,9 @@ use intergroup_schemas::link::{Entry, Fate, Own, Resume, Skip, SkipReason, ToGat
 use super::event::LinkId;
 use super::group::Group;
 use super::link::{Link, Pause, Stream};
+use super::run::Stretch;
 use super::status::Counters;
-use super::{Action, Hub};
+use super::{Action, Frames, Hub};
 use crate::store::{Member, Record, RecordKind};
 
 /// One read from the store for somebody who is behind: large enough to be worth it, small enough to wait for.
@@ -98,6 +99,13 @@ impl Hub {
                 stream.counters.pages += 1;
                 Pause::Reading
             }
+        } else if let Some(stretch) = group.fresh_at(next)
+            && stretch.is_for(member)
+            && stretch.last <= last.min(stream.window_end())
+            && stream.link.has_credit_for(&stretch.run)
+        {
+            stream.run(stretch);
+            Pause::No
         } else {
             let cached = (next.0..=last.0).map_while(|seq| group.cached(Seq(seq)));
             stream.records(member, cached.take(ROUND))
@@ -192,9 +200,9 @@ impl Hub {
         }
     }
 
-    /// Tells everybody how far those have come who came further since the last time.
-    pub(super) fn tell_progress(&mut self) {
-        for (number, member) in std::mem::take(&mut self.untold) {
+    /// Tells everybody how far those have come who came further.
+    pub(super) fn tell_progress(&mut self, members: BTreeSet<(GroupNumber, GatewayId)>) {
+        for (number, member) in members {
             let Some(group) = self.groups.get(&number) else { continue };
             let Some(upto) = group.members.get(&member).map(|m| m.settled) else { continue };
             let others = group.members.keys().filter(|m| **m != member);
@@ -299,7 +307,17 @@ impl Sending<'_> {
     fn send_shared(&mut self, frame: Bytes) {
         self.link.out.push_back(frame.len());
         self.link.out_bytes += frame.len();
-        self.actions.push_back(Action::Send { link: self.id, frame });
+        self.actions.push_back(Action::Send { link: self.id, frames: Frames::One(frame) });
+    }
+
+    /// Sends a whole run.
+    fn run(&mut self, stretch: &Stretch) {
+        let run = &stretch.run;
+        self.counters.delivered += run.stanzas().len() as u64;
+        self.link.out.extend(run.stanzas().iter().map(Bytes::len));
+        self.link.out_bytes += run.bytes();
+        self.actions.push_back(Action::Send { link: self.id, frames: Frames::Run(run.clone()) });
+        self.advance(stretch.last.next());
     }
 }
 

@@ -307,7 +307,9 @@ impl<W> Net<W> {
                         }
                     }
                 }
-                Action::Send { link, frame } => self.send_down(link.0, frame),
+                Action::Send { link, frames } => {
+                    frames.stanzas().iter().for_each(|frame| self.send_down(link.0, frame.clone()));
+                }
                 Action::Close { link, condition, text } => {
                     self.coverage.note("center closes", condition.as_str());
                     let bye = ToGateway::Bye(Bye { condition, text });

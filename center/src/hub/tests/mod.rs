@@ -115,9 +115,10 @@ impl World {
                     self.store.commit(&changes).unwrap();
                     self.hub.handle(Event::Committed(ticket), self.now);
                 }
-                Action::Send { link, frame } => {
+                Action::Send { link, frames } => {
                     assert!(!self.closed.contains_key(&link), "nothing is sent on a closed link");
-                    self.got.entry(link).or_default().push(decode::to_gateway(&frame).unwrap());
+                    let stanzas = frames.stanzas().iter().map(|frame| decode::to_gateway(frame).unwrap());
+                    self.got.entry(link).or_default().extend(stanzas);
                 }
                 Action::Close { link, condition, .. } => drop(self.closed.insert(link, condition)),
                 Action::ReadLog { link, group, after, entries, bytes } => {

@@ -71,6 +71,24 @@ fn a_resume_or_a_settlement_beyond_the_log_is_brought_back_to_its_end() {
     assert_eq!(resumed, Some(Seq(3)));
     world.relays(a, group, "ka", 1..=1);
     assert_eq!(words(&world.take(b), group), ["ka.1"]);
+    world.later(1000);
     let settled = world.store.load().unwrap().members.into_iter().find(|m| m.gateway == super::gateway("globex"));
     assert_eq!(settled.unwrap().settled, Seq(3));
+}
+
+#[test]
+fn what_a_crash_forgot_of_a_members_progress_is_in_its_hello() {
+    let (mut world, group, [a, b, _]) = World::three();
+    world.relays(a, group, "ka", 1..=1);
+    world.settle(b, group, Seq(4));
+    let settled = |world: &mut World| {
+        let members = world.store.load().unwrap().members;
+        members.into_iter().find(|m| m.gateway == super::gateway("globex")).unwrap().settled
+    };
+    let mut world = world.restart();
+    assert!(settled(&mut world) < Seq(4), "progress waits for company");
+    let hash = world.store.hash_at(group, Seq(4)).unwrap().unwrap();
+    world.greet("globex", vec![memory(group, Seq(4), hash, "kb", 0)]);
+    world.later(1000);
+    assert_eq!(settled(&mut world), Seq(4));
 }
