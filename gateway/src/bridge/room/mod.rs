@@ -14,6 +14,7 @@ mod notices;
 mod outbox;
 mod people;
 mod post;
+mod posted;
 mod puppets;
 mod reader;
 mod stream;

@@ -4,13 +4,14 @@
 //! silence (in doubt: the room is begun anew, and its archive tells). While a refused one is in flight, nothing more is
 //! said; when all the others have come back, it is tried again or given up.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{DisplayName, EnterpriseId, HistoryHash, OriginKey, Seq};
 use intergroup_schemas::limits::HELLO_PLACES;
 use intergroup_schemas::link::{Change as GroupChange, Deliver, Entry, Timestamp};
 
+use super::posted::{Known, Posted};
 use super::puppets::Voice;
 use super::stream::{Item, Queued};
 use super::{Account, After, Room};
@@ -23,19 +24,10 @@ use crate::payload;
 use crate::store::{Change, Ending, Generation, PostedRow};
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Post {
     flights: VecDeque<Flight>,
-    /// What is in the room already, by the id that we gave it.
-    posted: BTreeMap<MessageId, Known>,
-}
-
-#[derive(Debug, Clone)]
-struct Known {
-    generation: Generation,
-    stanza_id: Option<StanzaId>,
-    /// Which entry it is, where that is on disk; a message found in the archive does not say.
-    seq: Option<Seq>,
+    posted: Posted,
 }
 
 #[derive(Debug)]
@@ -74,22 +66,14 @@ enum State {
 
 impl Post {
     pub(super) fn new(rows: Vec<PostedRow>) -> Self {
-        let mut post = Self { flights: VecDeque::new(), posted: BTreeMap::new() };
-        post.remember(rows);
+        let mut post = Self::default();
+        post.posted.remember(rows);
         post
     }
 
-    pub(super) fn remember(&mut self, rows: Vec<PostedRow>) {
-        self.posted.extend(rows.into_iter().map(|row| {
-            let known = Known { generation: row.generation, stanza_id: row.stanza_id, seq: row.seq };
-            (row.id, known)
-        }));
-    }
-
-    /// Nothing of these generations will be delivered again, but for entries behind `settled` and those not known yet: a
-    /// message may stand in the archive before a checkpoint whose stream begins before its entry.
+    /// See [`Posted::forget`].
     pub(super) fn forget(&mut self, before: Generation, settled: Seq) {
-        self.posted.retain(|_, known| known.generation >= before || known.seq.is_none_or(|seq| seq > settled));
+        self.posted.forget(before, settled);
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
@@ -119,26 +103,21 @@ impl Room {
     pub(super) fn displace(&mut self, cx: &mut Context, rows: Vec<PostedRow>, common: Seq) {
         // What should be in memory and is not, the server has lost since.
         let oldest = self.mapping.checkpoints.first().map_or(Generation(0), |c| c.generation);
-        let lost = |row: &PostedRow| row.generation >= oldest && !self.post.posted.contains_key(&row.id);
+        let lost = |row: &PostedRow| row.generation >= oldest && self.post.posted.get(&row.id).is_none();
         let rows: Vec<_> = rows.into_iter().filter(|row| !lost(row)).collect();
         let keys: BTreeMap<MessageId, Option<(EnterpriseId, OriginKey)>> =
             rows.iter().map(|row| (row.id.clone(), row.key.clone())).collect();
-        self.post.remember(rows);
-        let behind = self.post.posted.iter().filter(|(_, known)| known.seq.is_some_and(|seq| seq > common));
-        for (id, known) in behind.map(|(id, known)| (id.clone(), known.clone())).collect::<Vec<_>>() {
+        self.post.posted.remember(rows);
+        for (id, known) in self.post.posted.behind(common) {
             let key = keys.get(&id).cloned().flatten();
             self.write_row(cx, id, known, None, key);
         }
     }
 
     /// After a break: what a server forgot of ours is not in the room, whatever was reflected.
-    pub(super) fn forget_lost_posts(&mut self, cx: &mut Context, archive: &std::collections::BTreeSet<MessageId>) {
+    pub(super) fn forget_lost_posts(&mut self, cx: &mut Context, archive: &BTreeSet<MessageId>) {
         let Some(oldest) = self.mapping.checkpoints.first().map(|c| c.generation) else { return };
-        let before = self.post.posted.len();
-        self.post
-            .posted
-            .retain(|id, known| known.generation < oldest || known.stanza_id.is_none() || archive.contains(id));
-        for _ in self.post.posted.len()..before {
+        for _ in 0..self.post.posted.forget_lost(oldest, archive) {
             cx.count("posts-lost-by-the-server");
         }
     }
@@ -206,7 +185,9 @@ impl Room {
             What::Message(deliver) if refused(&deliver) => (None, What::Nothing),
             what => (id, what),
         };
-        let late = seq <= self.mapping.settled || matches!(&what, What::Message(d) if d.late);
+        // Before a break, a later one may have gone in while this one was refused.
+        let overtaken = seq <= self.mapping.settled || seq < self.post.posted.newest();
+        let late = overtaken || matches!(&what, What::Message(d) if d.late);
         let mut flight = Flight { seq, hash, id, what, state: State::New, tries: 0, by_ear: false, late };
         match flight.id.as_ref().map(|id| self.post.posted.get(id).cloned()) {
             None => flight.state = State::Done,
@@ -344,7 +325,7 @@ impl Room {
                 self.mapping.suspect = None;
             }
         }
-        if self.post.posted.contains_key(id) {
+        if self.post.posted.get(id).is_some() {
             return;
         }
         let generation = self.mapping.generation;

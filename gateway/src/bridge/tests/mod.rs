@@ -159,6 +159,23 @@ fn a_refusal_stops_what_follows_until_it_is_judged() {
 }
 
 #[test]
+fn what_was_overtaken_before_a_crash_comes_late() {
+    let mut rig = Rig::mapped();
+    rig.mute = Some(false);
+    rig.deliver(2, "carol", "one");
+    rig.mute = None;
+    rig.deliver(3, "carol", "two");
+    rig.crash();
+    rig.up();
+    rig.resumed();
+    rig.deliver(2, "carol", "one");
+    rig.deliver(3, "carol", "two");
+    rig.deliver(4, "carol", "three");
+    assert_eq!(rig.heard(), ["two", "[late] one", "three"]);
+    assert_eq!(rig.settled(), Some(4));
+}
+
+#[test]
 fn what_a_room_never_takes_is_given_up_and_told() {
     let mut rig = Rig::mapped();
     for say in 1..=3 {
