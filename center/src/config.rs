@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use intergroup_schemas::rate::Rate;
 use serde::{Deserialize, Serialize};
 
 use crate::hub;
@@ -79,6 +80,47 @@ pub struct Config {
     /// What is kept for those who are away.
     #[serde(default)]
     pub retention: Retention,
+    /// How much may come in a time.
+    #[serde(default)]
+    pub rates: Rates,
+}
+
+/// How many messages a second may come in the long run, and how many at once after a rest. What comes faster waits at the
+/// center and in its gateway's outbox; nothing is lost. Larger values let one enterprise or group take more of everybody's
+/// disk and time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rates {
+    /// From one enterprise, a second.
+    pub enterprise_per_second: u32,
+    /// From one enterprise, at once.
+    pub enterprise_burst: u32,
+    /// To one group, a second.
+    pub group_per_second: u32,
+    /// To one group, at once.
+    pub group_burst: u32,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        let (enterprise, group) = (hub::ENTERPRISE_RATE, hub::GROUP_RATE);
+        Self {
+            enterprise_per_second: enterprise.per_second,
+            enterprise_burst: enterprise.burst,
+            group_per_second: group.per_second,
+            group_burst: group.burst,
+        }
+    }
+}
+
+impl Rates {
+    fn enterprise(self) -> Rate {
+        Rate { per_second: self.enterprise_per_second, burst: self.enterprise_burst }
+    }
+
+    fn group(self) -> Rate {
+        Rate { per_second: self.group_per_second, burst: self.group_burst }
+    }
 }
 
 /// How long, and how much, is kept of each group's log. What goes first is told to whoever has not taken it.
@@ -138,6 +180,8 @@ impl Config {
             );
         }
         ensure!(self.retention.days > 0, "retention.days is at least 1");
+        let sound = self.rates.enterprise().is_sound() && self.rates.group().is_sound();
+        ensure!(sound, "rates: each is {} to {} messages", Rate::RANGE.start(), Rate::RANGE.end());
         ensure!(self.retention.mebibytes_per_group > 0, "retention.mebibytes_per_group is at least 1");
         Ok(())
     }
@@ -168,6 +212,8 @@ impl Config {
         hub::Config {
             retention_age_ms: i64::from(self.retention.days) * DAY_MS,
             retention_bytes: self.retention.mebibytes_per_group.saturating_mul(MEBIBYTE),
+            enterprise_rate: self.rates.enterprise(),
+            group_rate: self.rates.group(),
             entropy,
             ..hub::Config::default()
         }
@@ -224,7 +270,8 @@ mod tests {
 
     fn listening(listen: &[&str], addresses: &[&str]) -> Config {
         let all = |list: &[&str]| list.iter().map(|a| (*a).to_owned()).collect();
-        Config { name: "Hub".into(), listen: all(listen), addresses: all(addresses), retention: Retention::default() }
+        let (retention, rates) = (Retention::default(), Rates::default());
+        Config { name: "Hub".into(), listen: all(listen), addresses: all(addresses), retention, rates }
     }
 
     #[test]
@@ -245,6 +292,13 @@ mod tests {
         config.check().unwrap();
         assert_eq!(config.dialled(), ["hub.example:7100"]);
         assert_eq!(config.hosts(), ["0.0.0.0", "hub.example"]);
+    }
+
+    #[test]
+    fn a_rate_of_nothing_is_refused() {
+        let mut config = listening(&["hub.example:7100"], &[]);
+        config.rates.group_per_second = 0;
+        assert!(config.check().unwrap_err().to_string().contains("rates"));
     }
 
     #[test]

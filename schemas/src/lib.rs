@@ -8,3 +8,4 @@ pub mod ids;
 pub mod limits;
 pub mod link;
 pub mod payload;
+pub mod rate;

@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::admin::{self, Ask};
 use crate::app;
-use crate::config::{Config, DEFAULT_LISTEN, Dir, Retention};
+use crate::config::{Config, DEFAULT_LISTEN, Dir, Rates, Retention};
 
 #[derive(Debug, Parser)]
 #[command(name = "intergroup-center", version, about = "The hub of Intergroup: enterprises, groups, logs and fan-out")]
@@ -158,7 +158,8 @@ fn perform(command: Command) -> Result<()> {
     let (common, ask) = match command {
         Command::Init { common, name, listen, address } => {
             let dir = Dir(common.at.dir);
-            let config = Config { name, listen, addresses: address, retention: Retention::default() };
+            let config =
+                Config { name, listen, addresses: address, retention: Retention::default(), rates: Rates::default() };
             app::init(&dir, &config)?;
             show::made(&dir, &config, common.json);
             return Ok(());

@@ -81,9 +81,16 @@ fn word(value: &impl Serialize) -> String {
 fn enterprise(e: &EnterpriseStatus) {
     let codes = if e.open_codes > 0 { format!(", {} unused code(s)", e.open_codes) } else { String::new() };
     println!("{}  {}  {}{codes}", e.id, e.display, word(&e.state));
+    rate(e.paced, e.waiting);
     for gateway in &e.gateways {
         let online = if gateway.online { "online" } else { "offline" };
         println!("    {}  {online}  certificate ends {}", gateway.gateway, gateway.certificate_ends.to_wire());
+    }
+}
+
+fn rate(paced: u64, waiting: usize) {
+    if paced > 0 {
+        println!("    over a rate: {paced} message(s) had to wait, {waiting} wait now");
     }
 }
 
@@ -96,6 +103,7 @@ fn group(g: &GroupStatus) {
     group_line(g);
     println!("    owner {}, list version {}, entries {} to {}, {} bytes", g.owner, g.list, g.oldest, g.head, g.bytes);
     let allowed: Vec<_> = g.allowed.iter().map(ToString::to_string).collect();
+    rate(g.paced, g.waiting);
     println!("    may join: {}", if allowed.is_empty() { "(the owner alone)".to_owned() } else { allowed.join(", ") });
     for m in &g.members {
         let online = if m.online { "online" } else { "offline" };

@@ -223,6 +223,7 @@ impl Hub {
 
     fn enterprise_status(&self, enterprise: &Enterprise) -> EnterpriseStatus {
         let gateways = self.gateways.values().filter(|g| g.id.enterprise == enterprise.id);
+        let (paced, waiting) = self.pace.of_enterprise(&enterprise.id);
         EnterpriseStatus {
             id: enterprise.id.clone(),
             display: enterprise.display.to_string(),
@@ -235,6 +236,8 @@ impl Hub {
                 })
                 .collect(),
             open_codes: self.enrolments.values().filter(|e| e.gateway.enterprise == enterprise.id).count(),
+            paced,
+            waiting,
         }
     }
 
@@ -247,6 +250,7 @@ impl Hub {
                 Some(stream) => stream.pause.as_str(),
             }
         };
+        let (paced_messages, waiting) = self.pace.of_group(number);
         GroupStatus {
             number,
             name: group.meta.name.clone(),
@@ -257,6 +261,8 @@ impl Hub {
             head: group.committed,
             bytes: group.bytes,
             allowed: group.meta.allowed.clone(),
+            paced: paced_messages,
+            waiting,
             members: group
                 .members
                 .values()

@@ -70,7 +70,7 @@ impl Mark {
     }
 }
 
-/// What cannot be judged before the gateway's sources are known.
+/// What cannot be judged yet: it waits for its turn, or until the gateway's sources are known.
 #[derive(Debug)]
 pub(super) enum Pending {
     /// A message.
@@ -84,6 +84,13 @@ impl Pending {
         match self {
             Pending::Relay(relay) => &relay.epoch,
             Pending::Bad(epoch, _, _) => epoch,
+        }
+    }
+
+    pub(super) fn n(&self) -> N {
+        match self {
+            Pending::Relay(relay) => relay.n,
+            Pending::Bad(_, n, _) => *n,
         }
     }
 }
@@ -234,6 +241,15 @@ impl Group {
             of_gateway.insert(epoch.clone(), Mark { fresh, ..Mark::default() });
         }
         of_gateway.get_mut(epoch).expect("it was just made")
+    }
+
+    /// The next n of an epoch, behind what waits for the gateway's sources.
+    pub(super) fn expected(&mut self, gateway: &GatewayId, epoch: &Epoch) -> N {
+        let waiting = match self.sources.get(gateway) {
+            Some(Sources::Loading { waiting, .. }) => waiting.iter().filter(|(_, p)| p.epoch() == epoch).count() as u64,
+            _ => 0,
+        };
+        N(self.mark(gateway, epoch).given.0 + waiting + 1)
     }
 
     /// After loading: of several epochs of a gateway nobody knows which is the newest, and any may repeat the past.

@@ -43,7 +43,7 @@ impl Hub {
         let gateway = link.gateway.clone();
         match stanza {
             ToCenter::Hello(hello) => self.hello(id, hello),
-            ToCenter::Relay(relay) => self.relay(id, relay),
+            ToCenter::Relay(relay) => self.paced(id, relay.group, Pending::Relay(relay)),
             ToCenter::Resume(resume) => self.resume(id, &resume),
             ToCenter::Settled(settled) => self.settled(id, &gateway, settled),
             ToCenter::Credit(credit) => {
@@ -195,7 +195,7 @@ impl Hub {
 
     // ------------------------------------------------------------ messages
 
-    fn relay(&mut self, id: LinkId, relay: Relay) {
+    pub(super) fn relay(&mut self, id: LinkId, relay: Relay) {
         let Some(gateway) = self.links.get(&id).map(|l| l.gateway.clone()) else { return };
         let source = relay.source.as_ref().map(|s| short_hash(s.as_str()));
         if !self.in_turn(id, &gateway, relay.group, &relay.epoch, relay.n, source) {
@@ -276,12 +276,8 @@ impl Hub {
             self.send(id, &ToGateway::Decided(decided));
             return false;
         };
-        let waiting = match group.sources.get(gateway) {
-            Some(Sources::Loading { waiting, .. }) => waiting.iter().filter(|(_, p)| p.epoch() == epoch).count() as u64,
-            _ => 0,
-        };
+        let expected = group.expected(gateway, epoch);
         let mark = group.mark(gateway, epoch);
-        let expected = N(mark.given.0 + waiting + 1);
         if n == expected {
             if n.0 - mark.committed.0 > u64::from(self.config.relay_window) {
                 self.close(id, Condition::OverLimit, "more messages are undecided than the window allows");

@@ -3,8 +3,9 @@
 //! In: an [`Event`] and the time. Out: [`Action`]s, to be performed in order. Nothing that depends on a change leaves before
 //! `Committed` says that the change is on disk. Never here: sockets, disks, clocks, randomness, and any look at what people say.
 //!
-//! Start reading at [`Hub::handle`]; then `intake` (what gateways send), `stream` (what they get) and `run` (many of
-//! it at once), `control` and `admin` (requests), `batch` (one commit for all that came meanwhile), `retention`.
+//! Start reading at [`Hub::handle`]; then `pace` (whose turn it is), `intake` (what gateways send), `stream` (what they
+//! get) and `run` (many of it at once), `control` and `admin` (requests), `batch` (one commit for all that came meanwhile),
+//! `retention`.
 
 mod action;
 mod admin;
@@ -14,6 +15,7 @@ mod event;
 mod group;
 mod intake;
 mod link;
+mod pace;
 mod retention;
 mod run;
 pub mod status;
@@ -27,6 +29,7 @@ use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{EnterpriseId, GatewayId, GroupNumber, Incarnation};
 use intergroup_schemas::limits;
 use intergroup_schemas::link::{Timestamp, ToGateway, encode};
+use intergroup_schemas::rate::Rate;
 use ring::digest;
 
 pub use action::{Action, AdminReply, Frames};
@@ -35,12 +38,19 @@ pub use run::Run;
 
 use crate::store::{Enrolment, Enterprise, EnterpriseState, Gateway, Snapshot};
 use batch::Batch;
-use group::{Group, Sources};
+use group::{Group, Pending, Sources};
 use link::Link;
+use pace::Pace;
 use status::Counters;
 
 /// How often how far members have come is kept and told to the others, in milliseconds.
 const PROGRESS_EVERY_MS: i64 = 1000;
+
+/// What an enterprise may send: far more than its people say, so that a backlog passes in seconds; far less than the center
+/// carries, so that no enterprise has it for itself.
+pub const ENTERPRISE_RATE: Rate = Rate { per_second: 5_000, burst: 20_000 };
+/// What all may send to one group.
+pub const GROUP_RATE: Rate = Rate { per_second: 2_000, burst: 10_000 };
 
 /// What the hub may be told at its start.
 #[derive(Debug, Clone)]
@@ -57,6 +67,10 @@ pub struct Config {
     pub credit: u32,
     /// Most relayed but undecided messages of one gateway in one group; a gateway must not have a larger one.
     pub relay_window: u32,
+    /// What comes faster from one enterprise waits its turn.
+    pub enterprise_rate: Rate,
+    /// What comes faster to one group waits its turn.
+    pub group_rate: Rate,
     /// Fresh random bytes of this process, from which the names of incarnations are derived.
     pub entropy: [u8; 32],
 }
@@ -70,6 +84,8 @@ impl Default for Config {
             window: limits::GROUP_WINDOW,
             credit: limits::LINK_CREDIT,
             relay_window: limits::RELAY_WINDOW,
+            enterprise_rate: ENTERPRISE_RATE,
+            group_rate: GROUP_RATE,
             entropy: [0; 32],
         }
     }
@@ -84,6 +100,7 @@ pub struct Hub {
     enrolments: BTreeMap<[u8; 32], Enrolment>,
     groups: BTreeMap<GroupNumber, Group>,
     links: BTreeMap<LinkId, Link>,
+    pace: Pace,
     online: BTreeMap<GatewayId, LinkId>,
     /// What has come since the last commit began.
     batch: Batch,
@@ -138,6 +155,7 @@ impl Hub {
             enrolments: snapshot.enrolments.into_iter().map(|e| (e.secret, e)).collect(),
             groups,
             links: BTreeMap::new(),
+            pace: Pace::default(),
             online: BTreeMap::new(),
             batch: Batch::default(),
             flying: None,
@@ -157,6 +175,8 @@ impl Hub {
     pub fn handle(&mut self, event: Event, now: Timestamp) {
         self.now = self.now.max(now);
         self.expire_at.get_or_insert(self.now);
+        // Not only by the timer: who is busy with others must not keep anybody waiting beyond his turn.
+        self.pace_if_due();
         match event {
             Event::LinkOpened { link, gateway, certificate } => self.link_opened(link, gateway, certificate),
             Event::LinkClosed { link } => self.link_closed(link),
@@ -165,7 +185,9 @@ impl Hub {
                 self.close(link, condition, text);
             }
             Event::Stanza { link, stanza } => self.stanza(link, stanza),
-            Event::BadRelay { link, group, epoch, n, condition } => self.bad_relay(link, group, epoch, n, condition),
+            Event::BadRelay { link, group, epoch, n, condition } => {
+                self.paced(link, group, Pending::Bad(epoch, n, condition));
+            }
             Event::Committed(ticket) => self.committed(ticket),
             Event::Log { link, group, after, records } => self.log_read(link, group, after, &records),
             Event::Hashes { link, hashes } => self.hashes_read(link, &hashes),
@@ -181,13 +203,14 @@ impl Hub {
             self.progress_at = None;
             self.batch.members.append(&mut self.progress);
         }
+        self.pace_if_due();
         self.expire_if_due();
     }
 
     /// When [`Hub::handle_timeout`] is to be called next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Timestamp> {
-        [self.progress_at, self.expire_at].into_iter().flatten().min()
+        [self.progress_at, self.expire_at, self.pace.deadline()].into_iter().flatten().min()
     }
 
     /// What to do next. Call it until it has nothing more to say; a commit is proposed last, so that everything that came
@@ -228,6 +251,7 @@ impl Hub {
     /// Says whether there was such a link.
     fn forget_link(&mut self, link: LinkId) -> bool {
         let Some(gone) = self.links.remove(&link) else { return false };
+        self.pace.forget(link);
         if self.online.get(&gone.gateway) == Some(&link) {
             self.online.remove(&gone.gateway);
         }

@@ -27,6 +27,10 @@ pub struct Counters {
     pub out_of_turn: u64,
     /// n given twice for different messages.
     pub forks: u64,
+    /// Messages that had to wait since their enterprise or group was over its rate.
+    pub paced: u64,
+    /// Messages that waited for their turn with too many bytes before them, and were asked for again.
+    pub fallen: u64,
     /// Links ended by the center, by condition.
     pub closed: BTreeMap<String, u64>,
     /// Pages read from the store for those who are behind.
@@ -52,6 +56,10 @@ pub struct EnterpriseStatus {
     pub gateways: Vec<GatewayStatus>,
     /// Codes given out and not used.
     pub open_codes: usize,
+    /// Messages that had to wait, since this enterprise or a group was over its rate, since the center was started.
+    pub paced: u64,
+    /// Messages that wait now.
+    pub waiting: usize,
 }
 
 /// One gateway.
@@ -86,6 +94,10 @@ pub struct GroupStatus {
     pub bytes: u64,
     /// Who may join.
     pub allowed: Vec<EnterpriseId>,
+    /// Messages for it that had to wait, since it or their enterprise was over its rate, since the center was started.
+    pub paced: u64,
+    /// Messages that wait now.
+    pub waiting: usize,
     /// Its members.
     pub members: Vec<MemberStatus>,
 }

@@ -39,7 +39,7 @@ pub const VERSION: u16 = 1;
 pub const OLDEST_VERSION: u16 = 1;
 
 /// A moment, in milliseconds since 1970 UTC; written as XEP-0082 with milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 

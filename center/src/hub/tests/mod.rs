@@ -5,6 +5,7 @@
 mod crossing;
 mod flow;
 mod membership;
+mod rates;
 mod restored;
 
 use std::collections::BTreeMap;
