@@ -154,6 +154,7 @@ impl Session {
                 rooms: config.rooms.clone(),
                 component: config.component.clone(),
                 nick: Nick::from(config.nick.as_str()),
+                author_rate: config.author_rate.rate(),
                 entropy,
                 ..bridge::Config::default()
             },

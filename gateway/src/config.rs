@@ -7,8 +7,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use intergroup_schemas::rate::Rate;
 use serde::{Deserialize, Serialize};
 
+use crate::bridge::AUTHOR_RATE;
 use crate::ids::RoomJid;
 use crate::link::Proxy;
 use crate::xmpp::Secret;
@@ -99,6 +101,35 @@ pub struct Config {
     /// An HTTP proxy on the way to the center: `http://[USER:PASSWORD@]HOST:PORT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// How fast a person may speak across.
+    #[serde(default)]
+    pub author_rate: AuthorRate,
+}
+
+/// How many messages of a person cross from one room in the long run, and how many at once after a rest; by the room's
+/// time, so that nothing said at a human pace is over it after an outage. What is over it is refused, and its author told.
+/// Larger values let one person, or a program gone wild, fill the rooms of all companies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthorRate {
+    /// A second.
+    pub per_second: u32,
+    /// At once.
+    pub burst: u32,
+}
+
+impl Default for AuthorRate {
+    fn default() -> Self {
+        Self { per_second: AUTHOR_RATE.per_second, burst: AUTHOR_RATE.burst }
+    }
+}
+
+impl AuthorRate {
+    /// The same for the bridge.
+    #[must_use]
+    pub fn rate(self) -> Rate {
+        Rate { per_second: self.per_second, burst: self.burst }
+    }
 }
 
 fn default_nick() -> String {
@@ -143,6 +174,8 @@ impl Config {
         let occupant = jid::FullJid::new(&occupant).ok().context("nick: it cannot be a nick in a room")?;
         self.nick = occupant.resource().as_str().to_owned();
         self.proxy()?;
+        let (least, most) = Rate::RANGE.into_inner();
+        ensure!(self.author_rate.rate().is_sound(), "author_rate: each value is {least} to {most} messages");
         Ok(self)
     }
 
@@ -260,6 +293,7 @@ mod tests {
             domains: vec!["acme.example".into()],
             nick: default_nick(),
             proxy: Some("http://proxy.acme.example:3128".into()),
+            author_rate: AuthorRate::default(),
         }
     }
 
@@ -295,6 +329,7 @@ mod tests {
         refused(|c| c.rooms = "groups.acme.example".into(), "the component itself");
         refused(|c| c.domains.clear(), "at least one domain");
         refused(|c| c.domains.push("two words".into()), "not a domain");
+        refused(|c| c.author_rate.burst = 0, "author_rate");
         refused(|c| c.nick = "\u{7}".into(), "nick");
         refused(|c| c.proxy = Some("socks5://x:1".into()), "proxy");
     }

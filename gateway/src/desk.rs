@@ -233,6 +233,7 @@ mod tests {
             domains: vec!["acme.example".into()],
             nick: "Intergroup".into(),
             proxy: None,
+            author_rate: Default::default(),
         };
         let desk = Desk::new(Dir(parent.path().to_owned()), config, Timestamp(1));
         (parent, desk)

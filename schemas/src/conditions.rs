@@ -98,7 +98,7 @@ conditions! {
     /// The author says more in a time than the gateway's rate lets through.
     TooFast = "too-fast",
         Some("it came too fast after others of yours; wait a little, then say it again"),
-        "A person said more in a room than `rate` in gateway.toml lets through. A program that speaks there may need a higher rate.";
+        "A person said more in a room than `author_rate` in gateway.toml lets through. A program that speaks there may need a higher rate.";
     /// The receiving room refused the message.
     RefusedByRoom = "refused-by-room",
         Some("the room of the other company refused it"),

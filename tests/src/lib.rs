@@ -7,5 +7,6 @@ pub mod faults;
 pub mod link_client;
 pub mod load;
 pub mod machine;
+pub mod settings;
 pub mod sim;
 pub mod world;

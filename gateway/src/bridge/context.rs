@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use intergroup_schemas::ids::{EnterpriseId, Epoch, GatewayId, GroupNumber};
 use intergroup_schemas::limits;
 use intergroup_schemas::link::{Credit, Timestamp, ToCenter};
+use intergroup_schemas::rate::Rate;
 use ring::digest;
 
 use super::action::{Action, CommandId, Level, Reply, Report, RequestId, RoomAction, Ticket};
 use super::limits::{CAUTIOUS_FOR, CREDIT_BYTES, PARTS};
+use super::limits::{AUTHOR_RATE, CAUTIOUS_FOR, CREDIT_BYTES, CREDIT_STANZAS};
 use super::names::{self, IdMaker};
 use super::room::After;
 use crate::ids::{BareJid, Nick, RoomJid};
@@ -27,6 +29,8 @@ pub struct Config {
     pub nick: Nick,
     /// Most messages of a room that are sent and not decided; the center bears no more.
     pub relay_window: u32,
+    /// What a person may say across from one room.
+    pub author_rate: Rate,
     /// Fresh random bytes of this process: names of epochs and jitter come from them.
     pub entropy: [u8; 32],
 }
@@ -39,6 +43,7 @@ impl Default for Config {
             component: String::new(),
             nick: Nick::from("Intergroup"),
             relay_window: limits::RELAY_WINDOW,
+            author_rate: AUTHOR_RATE,
             entropy: [0; 32],
         }
     }

@@ -1,5 +1,7 @@
 //! Every bound of the bridge, in one place. Times are milliseconds.
 
+use intergroup_schemas::rate::Rate;
+
 /// Most messages said in a room and not yet reflected. The server buffers them: some take everything off the wire and slow
 /// down with what they hold.
 pub(super) const UNREFLECTED: usize = 64;
@@ -41,6 +43,11 @@ pub(super) const KEEP_DECIDED: i64 = 6 * 3_600_000;
 pub(super) const KEEP_STEP: i64 = 600_000;
 /// How long it is known which message of ours is which in the room.
 pub(super) const KEEP_POSTED: i64 = 30 * 24 * 3_600_000;
+
+/// What a person may say across from one room: more than hands can type, so that only programs meet it.
+pub const AUTHOR_RATE: Rate = Rate { per_second: 20, burst: 200 };
+/// Most people of a room whose pace is watched; who was silent longest makes way.
+pub(super) const PACED: usize = 1_000;
 
 /// Most puppets in one room; the one that was silent longest makes way.
 pub(super) const PUPPETS: usize = 100;

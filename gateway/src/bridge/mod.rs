@@ -29,6 +29,7 @@ pub use context::Config;
 pub use event::{
     Affiliation, Answer, Command, Content, Event, Gone, Page, Refusal, Role, RoomEvent, RoomInfo, RoomMessage,
 };
+pub use limits::AUTHOR_RATE;
 
 use crate::ids::RoomJid;
 use crate::store::{Ending, Snapshot};

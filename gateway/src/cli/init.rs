@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::args::{Common, Init};
 use super::{Exit, fail, prompt};
-use crate::config::{Config, DEFAULT_NICK, Dir, read_secret, secret, split_address, write_private};
+use crate::config::{AuthorRate, Config, DEFAULT_NICK, Dir, read_secret, secret, split_address, write_private};
 use crate::link::Proxy;
 use crate::store::embedded::EmbeddedStore;
 use crate::xmpp::Secret;
@@ -80,7 +80,10 @@ fn gather(init: Init) -> Result<(Config, Secret)> {
         domains => domains,
     };
     let nick = init.nick.unwrap_or_else(|| DEFAULT_NICK.to_owned());
-    Ok((Config { server, component, rooms, domains, nick, proxy }.checked()?, secret))
+    Ok((
+        Config { server, component, rooms, domains, nick, proxy, author_rate: AuthorRate::default() }.checked()?,
+        secret,
+    ))
 }
 
 fn proxy(flag: Option<String>, variable: Option<String>) -> Result<Option<String>> {

@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::process::Server;
+use crate::settings;
 
 /// A running center.
 #[derive(Debug)]
@@ -58,6 +59,7 @@ impl Center {
             .stdout(Stdio::null())
             .status()?;
         ensure!(init.success(), "intergroup-center init failed");
+        settings::change(&dir.join("center.toml"), settings::CENTER_UNPACED)?;
         let mut command = Command::new(&program);
         command.arg("serve").arg("--dir").arg(dir).env("RUST_LOG", "warn").stdout(Stdio::piped());
         let mut server = Server::start(&mut command)?;

@@ -167,7 +167,7 @@ fn report(name: &str, load: Load, shared: &[Outcome], bridged: &[Outcome]) {
 
 async fn perform(arguments: &Arguments) -> Result<()> {
     let users = [SENDERS, NEAR, FAR].concat();
-    let builder = World::builder().users(&users).no_nagle().federated();
+    let builder = World::builder().users(&users).no_nagle().federated().unpaced();
     let world = builder.company("acme", "Acme", Kind::Prosody).company("globex", "Globex", Kind::Prosody);
     let world = world.start().await?;
     let wanted: Vec<_> = TRAFFIC

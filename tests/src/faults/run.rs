@@ -95,7 +95,7 @@ impl Stage {
     /// # Errors
     /// Something does not start.
     pub async fn start() -> Result<Stage> {
-        let builder = World::builder().users(PEOPLE).relays();
+        let builder = World::builder().users(PEOPLE).relays().unpaced();
         let builder = builder.company("acme", "Acme", Kind::Prosody).company("globex", "Globex", Kind::Ejabberd);
         let world = builder.company("initech", "Initech", Kind::Prosody).start().await?;
         Ok(Stage { world, rooms: 0 })

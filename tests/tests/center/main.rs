@@ -1,6 +1,7 @@
 //! The center alone, as a process, with raw links: what gateways may rely on.
 
 mod paths;
+mod rates;
 mod refused;
 mod talk;
 mod trouble;

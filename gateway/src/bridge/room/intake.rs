@@ -3,6 +3,7 @@
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{DisplayName, SourceId};
 use intergroup_schemas::limits as shared;
+use intergroup_schemas::rate::Bucket;
 use ring::digest;
 
 use super::people::Speaker;
@@ -56,9 +57,9 @@ impl Room {
                 if matches!(message.content, Content::Speech(_)) {
                     cx.count("unarchived");
                 }
-                self.person(cx, message, author, None, false);
+                self.at_most_once(cx, message, author);
             }
-            None => self.person(cx, message, author, None, false),
+            None => self.at_most_once(cx, message, author),
             Some(id) => {
                 let id = id.clone();
                 if self.mapping.floor.is_none() || self.archive.seen.contains_key(&id) {
@@ -69,12 +70,25 @@ impl Room {
                 if full || self.archive.behind || cx.server != Some(true) {
                     return self.leave_to_archive(cx);
                 }
+                if !self.live_in_time(cx, &author, &message) {
+                    cx.count("live-too-fast");
+                    return self.leave_to_archive(cx);
+                }
                 self.saw(cx, &id);
                 self.mapping.newest = Some(id.clone());
                 self.archive.since_read += 1;
                 self.dirty(cx);
                 self.person(cx, message, author, Some(id), false);
             }
+        }
+    }
+
+    /// No archive has it.
+    fn at_most_once(&mut self, cx: &mut Context, message: RoomMessage, author: BareJid) {
+        if self.live_in_time(cx, &author, &message) {
+            self.person(cx, message, author, None, false);
+        } else {
+            self.refuse_here(cx, &author, Condition::TooFast);
         }
     }
 
@@ -90,6 +104,9 @@ impl Room {
             self.archive.perhaps_ours.entry(occupant.clone()).or_default().push((said.clone(), id.clone()));
         }
         if self.archive.seen.contains_key(&id) {
+            if let Author::Person(author) = &author {
+                self.archived_again(cx, author, &message);
+            }
             return false;
         }
         self.saw(cx, &id);
@@ -98,7 +115,11 @@ impl Room {
         }
         match author {
             Author::Room | Author::Ours(_) => {}
-            Author::Person(author) => self.person(cx, message, author, Some(id), late),
+            Author::Person(author) => {
+                if self.archived_in_time(cx, &author, &message, late) {
+                    self.person(cx, message, author, Some(id), late);
+                }
+            }
             Author::Unknown(occupant) => self.unknown(cx, message, occupant, id),
         }
         false
@@ -184,6 +205,7 @@ impl Room {
                 self.reflected(cx, &id, Some(&stanza_id));
             }
         }
+        let mut pace = Bucket::default();
         for row in self.archive.waiting.remove(occupant).unwrap_or_default() {
             cx.change(Change::ParkedGone { group: self.group(), id: row.id.clone() });
             let Owner::Person(author) = owner else { continue };
@@ -194,6 +216,10 @@ impl Room {
                 self.refuse_here(cx, author, Condition::ForeignAuthor);
                 continue;
             };
+            if !pace.take(cx.config.author_rate, row.at) {
+                self.refuse_here(cx, author, Condition::TooFast);
+                continue;
+            }
             let source = Some(source(&self.mapping.room, &row.id));
             let ParkedRow { list, nick, at, payload, .. } = row;
             self.relay(cx, super::outbox::Said { source, list, user, nick, at, late: true, payload });
@@ -201,7 +227,7 @@ impl Room {
     }
 
     /// Refused by us, before anybody else has seen it.
-    fn refuse_here(&mut self, cx: &mut Context, author: &crate::ids::BareJid, condition: Condition) {
+    pub(super) fn refuse_here(&mut self, cx: &mut Context, author: &BareJid, condition: Condition) {
         cx.count(condition.as_str());
         self.refuse(cx, author, condition);
     }

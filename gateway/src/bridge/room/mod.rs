@@ -4,7 +4,7 @@
 //! Never here: other rooms. A room that is in trouble is begun again from what is on disk, and nobody else notices.
 //!
 //! The files, in the order in which a message meets them: `door` (our occupants enter), `reader` (the archive is read),
-//! `intake` (what of it crosses), `outbox` (to the center), `stream` (from the center), `post` (into the room), `puppets`,
+//! `intake` (what of it crosses), `pace` (how fast), `outbox` (to the center), `stream` (from the center), `post` (into the room), `puppets`,
 //! `notices` (authors are told), `ending`.
 
 mod door;
@@ -12,6 +12,7 @@ mod ending;
 mod intake;
 mod notices;
 mod outbox;
+mod pace;
 mod people;
 mod post;
 mod posted;
@@ -38,6 +39,7 @@ pub(super) use door::unfit;
 use door::Door;
 use notices::Notices;
 use outbox::Outbox;
+use pace::Pace;
 use people::People;
 use post::Post;
 use puppets::Puppets;
@@ -93,6 +95,7 @@ pub(super) struct Room {
     post: Post,
     puppets: Puppets,
     notices: Notices,
+    pace: Pace,
     /// What is on disk.
     durable: Marks,
     /// What will be when the commit under way is.
@@ -126,6 +129,7 @@ impl Room {
             post: Post::new(rows.posted),
             puppets: Puppets::default(),
             notices: Notices::new(rows.notices),
+            pace: Pace::default(),
             durable: marks,
             flying: marks,
             era: 0,
