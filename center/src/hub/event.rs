@@ -10,6 +10,11 @@ use crate::store::Record;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
+impl LinkId {
+    /// No link has this number: for it the hub reads what it wants to know itself.
+    pub const HUB: LinkId = LinkId(0);
+}
+
 /// Names a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);

@@ -34,6 +34,14 @@ pub(super) struct Group {
     origins: BTreeMap<Epoch, GatewayId>,
     pub(super) sources: BTreeMap<GatewayId, Sources>,
     pub(super) fates: BTreeMap<(GatewayId, Seq), Fate>,
+    pub(super) expiring: Option<Expiring>,
+}
+
+/// The log's beginning is to go; what members have not been sent of it is being read.
+#[derive(Debug)]
+pub(super) struct Expiring {
+    pub(super) cut: Milestone,
+    pub(super) fates: Vec<Fate>,
 }
 
 /// How far one gateway's numbers of one epoch have come.
@@ -140,6 +148,7 @@ impl Group {
             origins: BTreeMap::new(),
             sources: BTreeMap::new(),
             fates: BTreeMap::new(),
+            expiring: None,
         }
     }
 
@@ -268,20 +277,16 @@ impl Group {
         self.tail.iter().filter_map(source).collect()
     }
 
-    /// Cuts the log behind the newest milestone that is too old or lies before too many bytes.
-    pub(super) fn expire(&mut self, older_than: Timestamp, most_bytes: u64) -> Option<Milestone> {
-        // A milestone is cut when what follows it is still enough, or when it is itself too old.
-        let mut cut: Option<Milestone> = None;
-        while let Some(first) = self.milestones.front().copied() {
-            let before = cut.map_or(0, |m| m.bytes);
-            let too_many = self.bytes - before > most_bytes;
-            if first.seq > self.committed || !(first.stored < older_than || too_many) {
-                break;
-            }
-            cut = Some(first);
-            self.milestones.pop_front();
-        }
-        let cut = cut?;
+    /// The oldest milestone, when it is too old or too many bytes follow it: what lies before it may go.
+    pub(super) fn to_cut(&self, older_than: Timestamp, most_bytes: u64) -> Option<Milestone> {
+        let first = *self.milestones.front()?;
+        let due = first.stored < older_than || self.bytes > most_bytes;
+        (first.seq <= self.committed && due).then_some(first)
+    }
+
+    /// Cuts the log behind its oldest milestone.
+    pub(super) fn cut(&mut self, cut: Milestone) {
+        self.milestones.pop_front();
         self.floor = cut.seq;
         self.floor_hash = cut.hash;
         self.bytes -= cut.bytes;
@@ -292,7 +297,6 @@ impl Group {
             self.forget_oldest();
         }
         self.fates.retain(|(_, seq), _| *seq > cut.seq);
-        Some(cut)
     }
 }
 

@@ -189,6 +189,7 @@ impl Hub {
                 self.paced(link, group, Pending::Bad(epoch, n, condition));
             }
             Event::Committed(ticket) => self.committed(ticket),
+            Event::Log { link: LinkId::HUB, group, after, records } => self.expiring_read(group, after, &records),
             Event::Log { link, group, after, records } => self.log_read(link, group, after, &records),
             Event::Hashes { link, hashes } => self.hashes_read(link, &hashes),
             Event::Sources { group, gateway, sources } => self.sources_read(group, &gateway, sources),

@@ -16,9 +16,9 @@ use super::{Action, Frames, Hub};
 use crate::store::{Member, Record, RecordKind};
 
 /// One read from the store for somebody who is behind: large enough to be worth it, small enough to wait for.
-const PAGE_ENTRIES: usize = 512;
+pub(super) const PAGE_ENTRIES: usize = 512;
 /// See [`PAGE_ENTRIES`].
-const PAGE_BYTES: usize = 512 * 1024;
+pub(super) const PAGE_BYTES: usize = 512 * 1024;
 
 /// A window that has opened by less than this part of it is not worth a read; the gateway settles more, and all of it in the
 /// end.
@@ -322,6 +322,6 @@ impl Sending<'_> {
 }
 
 /// A message that was said before its room was told that this member reads along.
-fn unannounced(record: &Record, member: &Member) -> bool {
+pub(super) fn unannounced(record: &Record, member: &Member) -> bool {
     matches!(&record.kind, RecordKind::Message { origin, .. } if *origin != member.gateway) && record.list < member.list
 }

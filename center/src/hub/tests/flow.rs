@@ -120,6 +120,39 @@ fn what_is_too_old_is_skipped_and_said_to_be() {
 }
 
 #[test]
+fn what_a_member_never_got_is_told_to_its_origin_as_expired() {
+    let config = Config { retention_age_ms: 60_000, ..Config::default() };
+    let mut world = World::with(config, MemoryStore::default());
+    ["acme", "globex", "initech"].iter().for_each(|name| world.enrol(name));
+    let [a, b, c] = ["acme", "globex", "initech"].map(|name| world.greet(name, Vec::new()).0);
+    let group = world.group(&[("acme", a), ("globex", b), ("initech", c)]);
+    world.event(super::Event::LinkClosed { link: b });
+    world.relays(a, group, "ka", 1..=300);
+    world.take(a);
+    world.later(70_000);
+    world.later(10_000);
+    // Entries 1 to 3 are the joinings; the log is cut at 256; initech was sent all, though it has settled nothing.
+    let names = |got: &[ToGateway]| {
+        let all = fates(got).into_iter().filter(|f| f.enterprise.as_str() == "globex");
+        all.flat_map(|f| f.refused.clone()).collect::<Vec<_>>()
+    };
+    let expected: Vec<_> = (1..=253).map(|n| (format!("ka.{n}").parse().unwrap(), Condition::Expired)).collect();
+    let got = world.take(a);
+    assert_eq!(names(&got), expected);
+    assert!(fates(&got).iter().all(|f| f.refused.is_empty() || f.enterprise.as_str() == "globex"));
+    assert_eq!(world.hub.counters.fates.get("expired"), Some(&253));
+    assert_eq!(world.hub.counters.expired, 256);
+
+    // An origin that was away when it happened is told when it is back.
+    let mut world = world.restart();
+    let a = world.open("acme");
+    let groups = vec![super::memory(group, Seq(3), Default::default(), "ka", 300)];
+    let hello = intergroup_schemas::link::Hello { version: 1, software: "t".into(), groups };
+    world.say(a, ToCenter::Hello(hello));
+    assert_eq!(names(&world.take(a)), expected);
+}
+
+#[test]
 fn by_bytes_too() {
     let config = Config { retention_bytes: 100_000, ..Config::default() };
     let mut world = World::with(config, MemoryStore::default());
