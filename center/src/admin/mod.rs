@@ -27,6 +27,9 @@ pub enum Ask {
         gateway: GatewayId,
         /// The enterprise's display name; its id by default.
         display: Option<DisplayName>,
+        /// How long the code is good, in minutes; [`intergroup_schemas::limits::ENROLMENT_HOURS`] by default. With 0 it never was: it only takes
+        /// the place of a code that was given before.
+        minutes: Option<u32>,
         /// The enterprise exists already.
         again: bool,
     },

@@ -24,7 +24,8 @@ use crate::listen::Service;
 
 /// Random bytes of a code's secret: nobody guesses them in any number of tries.
 const SECRET_BYTES: usize = 20;
-const HOUR_MS: i64 = 3600 * 1000;
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 /// Serves the socket for ever. The caller holds the directory's lock, so a socket that is there already is a dead one.
 ///
@@ -77,9 +78,10 @@ async fn answer(mut stream: UnixStream, name: &str, service: &Service) -> Result
 
 async fn perform(ask: Ask, name: &str, service: &Service) -> Answer {
     let request = match ask {
-        Ask::Code { gateway, display, again } => {
+        Ask::Code { gateway, display, minutes, again } => {
             return code(
                 gateway,
+                minutes,
                 |gateway, secret, expires| AdminRequest::AddEnterprise { gateway, display, secret, expires, again },
                 service,
             )
@@ -106,6 +108,7 @@ async fn perform(ask: Ask, name: &str, service: &Service) -> Answer {
 /// Makes a code. Its secret is known to nobody but its receiver: the store keeps a hash.
 async fn code(
     gateway: GatewayId,
+    minutes: Option<u32>,
     request: impl FnOnce(GatewayId, [u8; 32], Timestamp) -> AdminRequest,
     service: &Service,
 ) -> Answer {
@@ -117,7 +120,10 @@ async fn code(
     let secret = URL_SAFE_NO_PAD.encode(random);
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
-    let expires = Timestamp(now().0 + i64::try_from(limits::ENROLMENT_HOURS).unwrap_or(i64::MAX / HOUR_MS) * HOUR_MS);
+    let hours = i64::try_from(limits::ENROLMENT_HOURS).unwrap_or(i64::MAX / HOUR_MS);
+    let good_for = minutes.map_or(hours * HOUR_MS, |minutes| i64::from(minutes) * MINUTE_MS);
+    // The last moment at which it is good lies before this one when it is good for no time.
+    let expires = Timestamp(now().0 + good_for - 1);
     match service.engine.ask(request(gateway.clone(), hash, expires)).await {
         AdminReply::Done => {
             let (addresses, fingerprint) = (service.addresses.clone(), service.authority.fingerprint());

@@ -82,6 +82,9 @@ struct Code {
     /// The gateway that the code makes
     #[arg(long, default_value = "main")]
     gateway: GatewayName,
+    /// Minutes for which the code is good, instead of 3 days; 0 only withdraws a code that was given before
+    #[arg(long)]
+    minutes: Option<u32>,
     #[command(flatten)]
     common: Common,
 }
@@ -196,7 +199,7 @@ fn perform(command: Command) -> Result<()> {
 impl Code {
     fn ask(self, display: Option<DisplayName>, again: bool) -> (Common, Ask) {
         let gateway = GatewayId { enterprise: self.id, gateway: self.gateway };
-        (self.common, Ask::Code { gateway, display, again })
+        (self.common, Ask::Code { gateway, display, minutes: self.minutes, again })
     }
 }
 

@@ -54,6 +54,9 @@ impl Hub {
                 None => self.gateway_reply(gateway),
             },
         };
+        if let AdminReply::Refused { condition: Some(condition), .. } = &reply {
+            self.count_refusal(*condition);
+        }
         if self.batch.changes.len() == before {
             self.actions.push_back(Action::Reply { id, reply });
         } else {

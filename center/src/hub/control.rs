@@ -67,7 +67,9 @@ impl Hub {
     }
 
     fn join_group(&mut self, gateway: &GatewayId, number: GroupNumber) -> Outcome {
-        let group = self.open_group(gateway, number)?;
+        // Whoever tries a number learns that there is such a group, which numbers in a row tell anyway; and whom to ask.
+        let group =
+            self.groups.get(&number).filter(|g| !g.meta.deleted).ok_or_else(|| refuse(Condition::UnknownGroup))?;
         if !group.may_join(&gateway.enterprise) {
             return Err(refuse(Condition::NotAllowed));
         }

@@ -59,7 +59,7 @@ fn only_whom_the_owner_allowed_joins() {
         ResponseBody::Refused { condition, .. } => condition,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(world.ask(hooli, RequestBody::JoinGroup { group })), Condition::UnknownGroup);
+    assert_eq!(refused(world.ask(hooli, RequestBody::JoinGroup { group })), Condition::NotAllowed);
     let enterprise = || "hooli".parse().unwrap();
     let allow = RequestBody::AllowEnterprise { group, enterprise: enterprise() };
     assert_eq!(refused(world.ask(b, allow)), Condition::NotOwner);

@@ -1,6 +1,7 @@
 //! What the bridge promises, each rule by itself, in a room that behaves.
 
 mod pace;
+mod refused;
 mod rig;
 
 use intergroup_schemas::conditions::Condition;
@@ -191,6 +192,7 @@ fn what_a_room_never_takes_is_given_up_and_told() {
     });
     let refused: Vec<_> = refused.collect();
     assert!(refused.iter().all(|(seq, _, c)| *seq == Seq(2) && *c == Condition::RefusedByRoom) && !refused.is_empty());
+    assert_eq!(rig.bridge.cx.counters.get("refused-by-room"), Some(&1));
 }
 
 #[test]
