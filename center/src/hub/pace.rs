@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{EnterpriseId, Epoch, GatewayId, GroupNumber, N};
-use intergroup_schemas::limits;
 use intergroup_schemas::link::{Expect, Timestamp, ToGateway};
 use intergroup_schemas::rate::Bucket;
 
@@ -16,8 +15,8 @@ use super::Hub;
 use super::event::LinkId;
 use super::group::Pending;
 
-/// Most messages of one gateway in one group that wait: its window, and as many that it sent again meanwhile.
-const WAITING: usize = 2 * limits::RELAY_WINDOW as usize;
+/// Most messages of one gateway in one group that wait: so many windows, since it may have sent some again meanwhile.
+const WAITING_WINDOWS: usize = 2;
 /// Most bytes of payload that wait on one link; but of each group the first may wait, or it would never have its turn.
 const WAITING_BYTES: usize = 2 * 1024 * 1024;
 /// Those who wait are looked at so often, in milliseconds: a longer time costs delay, a shorter one wake-ups.
@@ -107,7 +106,7 @@ impl Hub {
         let bytes = self.pace.bytes.entry(id).or_default();
         let new = || Queue { link: id, waiting: VecDeque::new(), fallen: None };
         let queue = self.pace.queues.entry(key).or_insert_with(new);
-        if queue.waiting.len() >= WAITING {
+        if queue.waiting.len() >= WAITING_WINDOWS * self.config.relay_window as usize {
             return self.close(id, Condition::OverLimit, "more messages wait for their turn than the window allows");
         }
         let full = !queue.waiting.is_empty() && *bytes + pending.bytes() > WAITING_BYTES;

@@ -67,7 +67,7 @@ fn an_enterprise_over_its_rate_waits_and_the_others_go_on() {
     let rest: Vec<_> = (15..=100).map(|n| format!("ka.{n}")).collect();
     assert_eq!(messages(&mut world, c, first), rest, "nothing lost, nothing out of order");
     assert_eq!(enterprise(&mut world, "acme").waiting, 0);
-    assert_eq!(world.hub.next_timeout(), world.hub.expire_at.min(world.hub.tell_at.or(world.hub.expire_at)));
+    assert_eq!(world.hub.next_timeout(), world.hub.expire_at.min(world.hub.progress_at.or(world.hub.expire_at)));
 }
 
 #[test]
