@@ -9,8 +9,7 @@ use intergroup_schemas::rate::Rate;
 use ring::digest;
 
 use super::action::{Action, CommandId, Level, Reply, Report, RequestId, RoomAction, Ticket};
-use super::limits::{AUTHOR_RATE, CAUTIOUS_FOR, CREDIT_BYTES, CREDIT_STANZAS};
-use super::limits::{CAUTIOUS_FOR, CREDIT_BYTES, PARTS};
+use super::limits::{AUTHOR_RATE, CAUTIOUS_FOR, CREDIT_BYTES, PARTS};
 use super::names::{self, IdMaker};
 use super::room::After;
 use crate::ids::{BareJid, Nick, RoomJid};
