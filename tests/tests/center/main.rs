@@ -1,6 +1,5 @@
 //! The center alone, as a process, with raw links: what gateways may rely on.
 
-mod conditions;
 mod paths;
 mod rates;
 mod refused;

@@ -1,7 +1,6 @@
 //! What the bridge promises, each rule by itself, in a room that behaves.
 
 mod pace;
-mod refused;
 mod rig;
 
 use intergroup_schemas::conditions::Condition;

@@ -31,8 +31,6 @@ pub(super) struct Archived {
 pub(super) enum Speaker {
     Person(&'static str),
     Ours(Who),
-    /// The entry does not tell.
-    Nobody,
 }
 
 pub(super) struct Rig {
@@ -374,7 +372,7 @@ impl Rig {
     pub(super) fn heard(&self) -> Vec<String> {
         let remote = |e: &&Archived| match &e.from {
             Speaker::Ours(_) => e.text.contains("<body>") && !e.text.contains("shared"),
-            Speaker::Person(_) | Speaker::Nobody => false,
+            Speaker::Person(_) => false,
         };
         let plain = |e: &Archived| e.text.replace("<body>", "").replace("</body>", "");
         self.archive.iter().filter(remote).map(plain).collect()
@@ -389,7 +387,6 @@ pub(super) fn result(entry: &Archived) -> RoomMessage {
     let (real, ours) = match &entry.from {
         Speaker::Person(jid) => (Some(BareJid::from(*jid)), None),
         Speaker::Ours(who) => (None, Some(who.clone())),
-        Speaker::Nobody => (None, None),
     };
     let content = if entry.text == "secret" {
         Content::Refused(intergroup_schemas::conditions::Condition::Encrypted)
