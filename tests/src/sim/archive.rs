@@ -66,6 +66,8 @@ pub(super) fn text(payload: &Bytes) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Archive {
     pub(super) entries: Vec<Entry>,
+    /// Said in a room without archive: only those who were there know.
+    unkept: Vec<Entry>,
     /// Removed for age or number; they were there.
     pub(super) expired: Vec<Entry>,
     /// Gone in a crash, as if they had never been.
@@ -87,9 +89,20 @@ impl Archive {
     }
 
     pub(super) fn push(&mut self, flavour: &Flavour, entry: Entry) {
+        if !flavour.archive {
+            return self.unkept.push(entry);
+        }
         self.entries.push(entry);
         while flavour.cap.is_some_and(|cap| self.entries.len() > cap) {
             self.expired.push(self.entries.remove(0));
+        }
+    }
+
+    /// What is too old goes; a server does that whenever it likes.
+    pub(super) fn expire(&mut self, flavour: &Flavour, now: i64) {
+        if let Some(ms) = flavour.expires_after {
+            let old = self.entries.partition_point(|e| e.at < now - ms);
+            self.expired.extend(self.entries.drain(..old));
         }
     }
 
@@ -99,9 +112,9 @@ impl Archive {
         self.lost.extend(self.entries.drain(at..));
     }
 
-    /// Everything that was in the archive and did not get lost, oldest first.
+    /// Everything that was said and did not get lost, oldest first.
     pub(super) fn history(&self) -> impl Iterator<Item = &Entry> {
-        self.expired.iter().chain(&self.entries)
+        self.expired.iter().chain(&self.entries).chain(&self.unkept)
     }
 
     fn stamp(flavour: &Flavour, at: i64) -> i64 {

@@ -45,6 +45,13 @@ pub(super) struct CenterPlan {
     pub(super) relay_window: u32,
 }
 
+impl CenterPlan {
+    /// Old entries go while people talk.
+    pub(super) fn forgets(&self) -> bool {
+        self.retention_bytes < 1 << 20
+    }
+}
+
 impl Default for CenterPlan {
     fn default() -> Self {
         let Config { window, credit, relay_window, .. } = Config::default();
@@ -133,6 +140,12 @@ impl Center {
     /// The fates on disk.
     pub(super) fn fates(&mut self) -> Vec<Fate> {
         self.disk.durable().load().expect("memory can be read").fates
+    }
+
+    /// Up to where a group's log is gone.
+    pub(super) fn floor(&mut self, group: GroupNumber) -> Seq {
+        let groups = self.disk.durable().load().expect("memory can be read").groups;
+        groups.iter().find(|g| g.group.number == group).map_or(Seq(0), |g| g.floor)
     }
 
     /// The memberships on disk.

@@ -1,6 +1,6 @@
 //! What must be true at the end, when nothing goes wrong any more: compares what people said with the log and the rooms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use intergroup_center::store::{Member, Record, RecordKind};
 use intergroup_gateway::ids::{Account, StanzaId, Who};
@@ -57,6 +57,7 @@ pub(super) fn complaints(world: &mut World<Firm>) -> Vec<String> {
         return out;
     }
     let log = log(world, &mut out);
+    let floor = world.net.center.floor(GROUP);
     order_in_log(world, &log, &mut out);
     for me in 0..COMPANIES.len() {
         said(&mut world.companies[me], &log, &mut out);
@@ -64,8 +65,9 @@ pub(super) fn complaints(world: &mut World<Firm>) -> Vec<String> {
             let fates = world.net.center.fates();
             let fates: BTreeMap<Seq, Condition> =
                 fates.into_iter().filter(|f| f.member == gateway_id(me)).map(|f| (f.seq, f.condition)).collect();
-            let restored = world.net.center.restored;
-            room(&world.companies[me], &log, members.get(&me), &fates, restored, &mut out);
+            let log_is =
+                Log { entries: &log, floor, restored: world.net.center.restored, calm: world.faults.is_empty() };
+            room(&world.companies[me], &log_is, members.get(&me), &fates, &mut out);
         }
     }
     out
@@ -160,10 +162,15 @@ fn said(firm: &mut Firm, log: &[Logged], out: &mut Vec<String>) {
         if must && !is_in && !firm.server.ruined && !expired {
             out.push(format!("{} never reached the log", said.text));
         }
-        if must && !is_in && expired && firm.gateway.alarms.is_empty() {
+        if must && !is_in && expired && !gap_is_reported(firm) {
             out.push(format!("{} left the archive unread, and nobody was told", said.text));
         }
     }
+}
+
+/// The administrator knows that the archive did not keep enough.
+fn gap_is_reported(firm: &Firm) -> bool {
+    firm.gateway.alarms.iter().any(|alarm| alarm.contains("no longer reaches back"))
 }
 
 /// Whether the gateway can know who said it, however long it was away.
@@ -172,15 +179,18 @@ fn attributable(firm: &Firm, _: &Said) -> bool {
     flavour.jids_in_archive || flavour.occupant_ids == OccupantIds::Stable
 }
 
+/// The log, and what else is known of it.
+struct Log<'a> {
+    entries: &'a [Logged],
+    /// Up to here its entries are gone; who did not have them is told.
+    floor: Seq,
+    restored: bool,
+    /// Nothing went wrong at all.
+    calm: bool,
+}
+
 /// A company's room, against the log.
-fn room(
-    firm: &Firm,
-    log: &[Logged],
-    member: Option<&Member>,
-    fates: &BTreeMap<Seq, Condition>,
-    center_restored: bool,
-    out: &mut Vec<String>,
-) {
+fn room(firm: &Firm, log: &Log<'_>, member: Option<&Member>, fates: &BTreeMap<Seq, Condition>, out: &mut Vec<String>) {
     let name = COMPANIES[firm.me];
     let Some(member) = member else { return };
     let mut there: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
@@ -190,7 +200,11 @@ fn room(
         }
     }
     let mut known: BTreeMap<&str, &Logged> = BTreeMap::new();
-    for logged in log {
+    let expired = &firm.server.room.archive.expired;
+    let gone = |entry: &Entry| expired.iter().any(|e| e.id == entry.id);
+    let forgotten: BTreeSet<String> = firm.server.room.archive.lost.iter().map(Entry::text).collect();
+    let told = there.keys().any(|text| text.contains("were not kept long enough"));
+    for logged in log.entries {
         known.insert(&logged.text, logged);
         let copies = there.get(&logged.text).map_or(&[][..], Vec::as_slice);
         let seq = logged.record.seq;
@@ -204,9 +218,17 @@ fn room(
         match (announced, fates.get(&seq), copies) {
             (true, None, [one]) => voice(name, logged, one, out),
             (true, None, []) if firm.server.emptied && !firm.gateway.alarms.is_empty() => {}
+            // What was said there is known to nobody; without any fault it is there nevertheless.
+            (true, None, []) if !firm.server.room.flavour.archive && !log.calm => {}
+            (true, None, []) if gap_is_reported(firm) && forgotten.contains(&logged.text) => {}
+            (true, None, []) if seq <= log.floor && (told || firm.server.may_refuse) => {}
             (true, None, []) => out.push(format!("{name}: {} (entry {seq}) is not in the room", logged.text)),
             (false, _, []) => {}
             (false, _, _) => out.push(format!("{name}: {} was not for this room", logged.text)),
+            // An older store cannot know there what it said since.
+            (_, _, [_, _, ..]) if !firm.server.room.flavour.archive && firm.gateway.restored => {}
+            // Of what was in doubt when its place had gone nobody can know whether it was there.
+            (_, _, [old @ .., _]) if !old.is_empty() && gap_is_reported(firm) && old.iter().all(|e| gone(e)) => {}
             (_, _, [_, _, ..]) => {
                 out.push(format!("{name}: {} is {} times in the room", logged.text, copies.len()));
             }
@@ -215,7 +237,7 @@ fn room(
                 if !poisoned && !firm.server.may_refuse {
                     out.push(format!("{name}: refused {} as {} for no reason", logged.text, condition.as_str()));
                 }
-                if !copies.is_empty() && !firm.gateway.restored && !center_restored {
+                if !copies.is_empty() && !firm.gateway.restored && !log.restored && !gap_is_reported(firm) {
                     out.push(format!("{name}: {} is in the room and was refused", logged.text));
                 }
             }
@@ -226,7 +248,7 @@ fn room(
             out.push(format!("{name}: {text} is in the room and not in the log"));
         }
     }
-    order_in_room(firm, &known, center_restored, out);
+    order_in_room(firm, &known, log.restored, out);
 }
 
 fn voice(name: &str, logged: &Logged, entry: &Entry, out: &mut Vec<String>) {
@@ -244,7 +266,7 @@ fn voice(name: &str, logged: &Logged, entry: &Entry, out: &mut Vec<String>) {
 /// Foreign messages stand in the log's order, but for those marked late; each sender's stand in its order.
 fn order_in_room(firm: &Firm, known: &BTreeMap<&str, &Logged>, center_restored: bool, out: &mut Vec<String>) {
     // A gateway with an older store may say now what it refused then.
-    if center_restored || firm.gateway.restored {
+    if center_restored || firm.gateway.restored || gap_is_reported(firm) {
         return;
     }
     let name = COMPANIES[firm.me];

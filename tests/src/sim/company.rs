@@ -1,8 +1,8 @@
 //! A company: its room server, its people, and the shipped bridge beside them, on a disk that a crash can strike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use intergroup_gateway::bridge::{Action, Bridge, CommandId, Config, Event, Level, RequestId, RoomAction, Ticket};
+use intergroup_gateway::bridge::{Action, Bridge, CommandId, Event, Level, RequestId, RoomAction, Ticket};
 use intergroup_gateway::ids::RoomJid;
 use intergroup_gateway::store::memory::MemoryStore;
 use intergroup_gateway::store::{Change, Mapping, Store};
@@ -41,10 +41,19 @@ pub(super) enum Job {
     Posted(GroupNumber, Seq),
 }
 
+/// What waits for a frozen gateway.
+#[derive(Debug)]
+pub(super) enum Held {
+    Stanza(LinkNo, ToGateway),
+    LinkDown(LinkNo),
+    Wake(Wake),
+}
+
 /// What a company wakes itself with. A `u64` is the gateway's life in which that was.
 #[derive(Debug)]
 pub(super) enum Wake {
     GatewayStart,
+    Thaw(u64),
     Dial(u64),
     Connect(u64),
     Tested(u64, ConnNo),
@@ -65,28 +74,40 @@ pub(super) enum Wake {
     Rename(usize),
 }
 
+impl Wake {
+    /// The gateway's process would do it.
+    fn is_for_the_gateway(&self) -> bool {
+        let of_the_core = matches!(self, Wake::Sync(_) | Wake::Timeout(_) | Wake::Ask(_) | Wake::Unanswered(..));
+        of_the_core || matches!(self, Wake::Dial(_) | Wake::Connect(_) | Wake::Tested(..) | Wake::Out(_))
+    }
+}
+
 /// The gateway's process.
 pub(super) struct Gateway {
-    bridge: Option<Bridge>,
+    pub(super) bridge: Option<Bridge>,
     pub(super) life: u64,
     pub(super) disk: Disk<MemoryStore, Job>,
-    link: Option<LinkNo>,
-    welcomed: bool,
+    pub(super) link: Option<LinkNo>,
+    pub(super) welcomed: bool,
     /// The component connection, from when it is opened.
     pub(super) conn: Option<ConnNo>,
     /// The bridge knows of it.
     pub(super) server_up: bool,
-    timeout: Option<Timestamp>,
+    pub(super) timeout: Option<Timestamp>,
     fail_commit: bool,
+    /// It has been stopped,
+    pub(super) is_frozen: bool,
+    /// and this waits for it.
+    pub(super) frozen: VecDeque<Held>,
     /// Until then no link to the center can be opened.
     unreachable_until: i64,
     pub(super) commands: u64,
     pub(super) asked: Option<CommandId>,
-    unanswered: BTreeMap<RequestId, RoomJid>,
+    pub(super) unanswered: BTreeMap<RequestId, RoomJid>,
     /// Put back to an older state at least once.
     pub(super) restored: bool,
     /// Crash when this has happened.
-    armed: Option<(String, i64)>,
+    pub(super) armed: Option<(String, i64)>,
     /// Reports that somebody must act.
     pub(super) alarms: Vec<String>,
     pub(super) saboteur: Saboteur,
@@ -99,6 +120,12 @@ pub(super) struct Firm {
     pub(super) gateway: Gateway,
     pub(super) server: Server,
     pub(super) people: People,
+}
+
+impl Gateway {
+    fn is_frozen(&self) -> bool {
+        self.is_frozen
+    }
 }
 
 impl Firm {
@@ -116,6 +143,8 @@ impl Firm {
                 server_up: false,
                 timeout: None,
                 fail_commit: false,
+                is_frozen: false,
+                frozen: VecDeque::new(),
                 unreachable_until: 0,
                 commands: 0,
                 asked: None,
@@ -136,66 +165,9 @@ impl Firm {
         snapshot.mappings.into_iter().find(|m| m.group == GROUP)
     }
 
-    /// The room is shared: its floor is on disk.
+    /// The room is shared: its floor is on disk, or it needs none.
     pub(super) fn is_shared(&mut self) -> bool {
-        self.mapping().is_some_and(|m| m.floor.is_some())
-    }
-
-    // ------------------------------------------------------------ the process
-
-    fn boot(&mut self, net: &mut Net<Wake>) {
-        let g = &mut self.gateway;
-        if g.bridge.is_some() {
-            return;
-        }
-        net.say(|| format!("{} gateway starts", COMPANIES[self.me]));
-        g.life += 1;
-        let config = Config {
-            domains: vec![names::domain(self.me)],
-            rooms: names::rooms(self.me),
-            component: names::component(self.me),
-            relay_window: net.center.plan.relay_window,
-            entropy: net.rng.bytes32(),
-            ..Config::default()
-        };
-        let snapshot = g.disk.durable().load().expect("memory can be read");
-        g.bridge = Some(Bridge::new(snapshot, config));
-        (g.link, g.welcomed, g.conn, g.server_up, g.timeout, g.asked) = (None, false, None, false, None, None);
-        g.unanswered.clear();
-        net.wake(self.me, 1, Wake::Dial(g.life));
-        net.wake(self.me, 1, Wake::Connect(g.life));
-        net.wake(self.me, 300, Wake::Ask(g.life));
-        self.turn(net);
-    }
-
-    /// kill -9: what is not durable is gone, links too; what was sent may still arrive.
-    fn crash(&mut self, net: &mut Net<Wake>, back_ms: i64, kept: bool) {
-        let g = &mut self.gateway;
-        if g.bridge.take().is_none() {
-            return;
-        }
-        net.say(|| format!("{} gateway crashes", COMPANIES[self.me]));
-        g.life += 1;
-        g.armed = None;
-        let flying = g.disk.unsynced().filter(|b| !b.is_empty()).count();
-        let kinds: Vec<&str> = g.disk.unsynced().flatten().map(change_name).collect();
-        for kind in kinds {
-            net.coverage.note("crash with uncommitted, gateway", kind);
-        }
-        net.coverage.note("crash point, gateway", if flying > 0 { "commit under way" } else { "nothing under way" });
-        if kept && flying > 0 {
-            net.coverage.note("crash point, gateway", "commit done, nobody told");
-        }
-        g.disk.crash(if kept { usize::MAX } else { 0 });
-        if let Some(link) = g.link.take() {
-            let hears = net.rng.range(0, 5000);
-            net.cut(link, hears, 0);
-        }
-        if let Some(conn) = g.conn.take() {
-            let (server_hears, late) = (net.rng.range(0, 2000), net.rng.range(0, 1500));
-            self.cut_conn(net, conn, server_hears, late);
-        }
-        net.wake(self.me, back_ms, Wake::GatewayStart);
+        self.mapping().is_some_and(|m| m.floor.is_some() || !m.archive)
     }
 
     /// Tells the bridge something, and does what it asks for.
@@ -208,7 +180,7 @@ impl Firm {
         }
     }
 
-    fn turn(&mut self, net: &mut Net<Wake>) {
+    pub(super) fn turn(&mut self, net: &mut Net<Wake>) {
         let mut point = None;
         while let Some(action) = self.gateway.bridge.as_mut().and_then(Bridge::poll_action) {
             let (name, kinds) = action_names(&action);
@@ -262,6 +234,9 @@ impl Firm {
             }
             Action::Link(stanza) => {
                 if let ToCenter::Relay(relay) = &stanza {
+                    if relay.source.is_none() && !self.server.room.flavour.archive {
+                        net.coverage.note("event", "message of a room without archive relayed");
+                    }
                     let rows = self.gateway.disk.durable().outbox(relay.group, relay.n, 1).expect("memory can be read");
                     if rows.first().is_none_or(|row| row.n != relay.n)
                         && net.broken != Some(Broken::OutboxTrimmedAtSend)
@@ -339,6 +314,9 @@ impl Company for Firm {
     }
 
     fn link_down(&mut self, net: &mut Net<Wake>, link: LinkNo) {
+        if self.gateway.is_frozen() {
+            return self.gateway.frozen.push_back(Held::LinkDown(link));
+        }
         if self.gateway.link == Some(link) {
             self.gateway.link = None;
             let was = std::mem::take(&mut self.gateway.welcomed);
@@ -351,6 +329,9 @@ impl Company for Firm {
     }
 
     fn stanza(&mut self, net: &mut Net<Wake>, link: LinkNo, stanza: ToGateway) {
+        if self.gateway.is_frozen() {
+            return self.gateway.frozen.push_back(Held::Stanza(link, stanza));
+        }
         if self.gateway.link != Some(link) {
             return;
         }
@@ -376,9 +357,13 @@ impl Company for Firm {
 
     fn wake(&mut self, net: &mut Net<Wake>, wake: Wake) {
         let now = net.clock();
+        if self.gateway.is_frozen() && wake.is_for_the_gateway() {
+            return self.gateway.frozen.push_back(Held::Wake(wake));
+        }
         let alive = |life: u64| life == self.gateway.life && self.gateway.bridge.is_some();
         match wake {
             Wake::GatewayStart => self.boot(net),
+            Wake::Thaw(life) if alive(life) => self.thaw(net),
             Wake::Dial(life) if alive(life) && now.0 < self.gateway.unreachable_until => {
                 net.wake(self.me, 1000, Wake::Dial(life));
             }
@@ -428,6 +413,8 @@ impl Company for Firm {
                     self.gateway.disk.back_up();
                 }
             }
+            // What a log does not keep any more cannot be compared with what an older store sends again.
+            CompanyFault::GatewayRestore { .. } if net.center.plan.forgets() => {}
             CompanyFault::GatewayRestore { back_ms } => {
                 // Putting a backup back takes longer than any stanza stays under way.
                 self.crash(net, 8000 + back_ms, false);
@@ -440,6 +427,15 @@ impl Company for Firm {
             CompanyFault::LinkCut { center_hears_ms, gateway_hears_ms } => {
                 if let Some(link) = self.gateway.link {
                     net.cut(link, *center_hears_ms, *gateway_hears_ms);
+                }
+            }
+            CompanyFault::GatewayFrozen { ms, center_hears_ms } => {
+                if self.gateway.bridge.is_some() && !self.gateway.is_frozen() {
+                    self.gateway.is_frozen = true;
+                    net.wake(self.me, *ms, Wake::Thaw(self.gateway.life));
+                    if let (Some(link), Some(center_hears_ms)) = (self.gateway.link, center_hears_ms) {
+                        net.cut(link, *center_hears_ms, *ms);
+                    }
                 }
             }
             CompanyFault::CenterUnreachable { ms } => {

@@ -48,6 +48,13 @@ pub(super) enum CompanyFault {
         /// See above.
         gateway_hears_ms: i64,
     },
+    /// SIGSTOP of the gateway; it goes on after so long, with all that was under way to it. The center may give its link up.
+    GatewayFrozen {
+        /// See above.
+        ms: i64,
+        /// The center hears of the link's end after so long.
+        center_hears_ms: Option<i64>,
+    },
     /// The center cannot be reached for so long; the link is cut, too.
     CenterUnreachable {
         /// See above.
@@ -158,6 +165,7 @@ impl CompanyFault {
             CompanyFault::GatewayRestore { .. } => "gateway restore",
             CompanyFault::GatewayCommitFails => "gateway commit to fail",
             CompanyFault::LinkCut { .. } => "link cut",
+            CompanyFault::GatewayFrozen { .. } => "gateway frozen",
             CompanyFault::CenterUnreachable { .. } => "center unreachable",
             CompanyFault::GatewayCrashAt { .. } => "gateway to crash at a point",
             CompanyFault::ServerCrash { .. } => "server crash",
@@ -245,6 +253,12 @@ pub(super) fn of_the_whole(rng: &mut Rng, span_ms: i64) -> Vec<(i64, Fault)> {
     faults
 }
 
+/// A company cannot reach the center almost all the time.
+pub(super) fn long_absence(rng: &mut Rng, span_ms: i64) -> (i64, Fault) {
+    let ms = span_ms + 10_000;
+    (rng.range(0, span_ms / 2), Fault::Company(rng.index(COMPANIES.len()), CompanyFault::CenterUnreachable { ms }))
+}
+
 /// What was restored is restarted again and again before it reaches the center.
 fn restarts_alone(rng: &mut Rng, company: usize, at: i64, faults: &mut Vec<(i64, Fault)>) {
     let ms = rng.range(20_000, 60_000);
@@ -266,7 +280,10 @@ fn of_the_company(rng: &mut Rng, which: u64, back_ms: i64, soon: i64, later: i64
             let (gateway_hears_ms, server_hears_ms, late_ms) = (soon, later, rng.range(0, 2500));
             CompanyFault::ComponentCut { gateway_hears_ms, server_hears_ms, late_ms }
         }
-        18 => CompanyFault::LiveHole { ms: later },
+        18 if rng.chance(500) => CompanyFault::LiveHole { ms: later },
+        18 => {
+            CompanyFault::GatewayFrozen { ms: rng.range(10, 40_000), center_hears_ms: rng.chance(500).then_some(later) }
+        }
         19 => CompanyFault::Kick,
         20 => CompanyFault::KickEar,
         21 => match rng.below(4) {

@@ -38,8 +38,12 @@ pub(super) struct Flavour {
     pub(super) occupant_ids: OccupantIds,
     /// A crash loses the archive's end.
     pub(super) loses_tail: bool,
-    /// Most entries that are kept.
+    /// The room keeps an archive.
+    pub(super) archive: bool,
+    /// Most entries that are kept,
     pub(super) cap: Option<usize>,
+    /// and for how many milliseconds.
+    pub(super) expires_after: Option<i64>,
     /// Occupants whose component is gone are put out at the first stanza that cannot be delivered; otherwise they stay.
     pub(super) puts_out: bool,
     /// A graceful restart keeps the occupants.
@@ -66,6 +70,13 @@ impl Flavour {
         flavour.whole_seconds &= rng.chance(700);
         flavour.members_only = rng.chance(300);
         flavour.poisonable = rng.chance(300);
+        flavour.archive = !rng.chance(60);
+        if rng.chance(80) {
+            flavour.cap = Some(rng.index(60) + 10);
+        }
+        if rng.chance(80) {
+            flavour.expires_after = Some(rng.range(20_000, 120_000));
+        }
         if !flavour.numeric_ids && rng.chance(400) {
             flavour.jids_in_archive = true;
         }
@@ -83,7 +94,9 @@ fn prosody(name: &'static str, unknown_after: UnknownAfter, occupant_ids: Occupa
         jids_in_archive: false,
         occupant_ids,
         loses_tail: false,
+        archive: true,
         cap: None,
+        expires_after: None,
         puts_out: true,
         keeps_occupants: true,
         shares: false,
@@ -102,7 +115,9 @@ fn ejabberd(name: &'static str, occupant_ids: OccupantIds) -> Flavour {
         jids_in_archive: true,
         occupant_ids,
         loses_tail: false,
+        archive: true,
         cap: None,
+        expires_after: None,
         puts_out: false,
         keeps_occupants: false,
         shares: true,

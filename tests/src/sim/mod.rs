@@ -20,6 +20,7 @@ mod memory;
 mod names;
 mod net;
 mod people;
+mod process;
 mod rng;
 mod room;
 mod saboteur;

@@ -131,7 +131,7 @@ impl Room {
         if archived {
             self.archive.push(&self.flavour, entry.clone());
         }
-        let stanza_id = archived.then(|| entry.id.clone());
+        let stanza_id = (archived && self.flavour.archive).then(|| entry.id.clone());
         let message = RoomMessage { stanza_id: stanza_id.clone(), ..entry.live() };
         self.tell_ears(&RoomEvent::Message(message), out);
         stanza_id
@@ -207,9 +207,10 @@ impl Room {
                     ..self.entry(&occupant, id, Content::Speech(payload), now)
                 };
                 let mut message = entry.live();
-                if self.remade {
+                if self.remade || !self.flavour.archive {
                     message.stanza_id = None;
-                } else {
+                }
+                if !self.remade {
                     self.archive.push(&self.flavour, entry);
                 }
                 self.tell_ears(&RoomEvent::Message(message), out);
@@ -217,7 +218,7 @@ impl Room {
             RoomAction::Tell { .. } => {}
             RoomAction::Info { request } => {
                 let info = RoomInfo {
-                    archive: !self.remade,
+                    archive: !self.remade && self.flavour.archive,
                     occupant_ids: self.flavour.occupant_ids != OccupantIds::None,
                     members_only: self.flavour.members_only && !self.remade,
                     persistent: !self.remade,
@@ -229,7 +230,8 @@ impl Room {
             }
             RoomAction::ReadArchive { request, ear, from, max } => {
                 let seated = self.find(&Seat::Ours(ear)).is_some();
-                let page = match self.exists {
+                self.archive.expire(&self.flavour, now);
+                let page = match self.exists && self.flavour.archive {
                     true => self.archive.read(&self.flavour, &from, max, seated),
                     false => Err(refusal("item-not-found")),
                 };

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use intergroup_gateway::bridge::{Action, Answer, Event, RoomAction, RoomEvent, Ticket};
+use intergroup_gateway::bridge::{Action, Answer, Event, Page, ReadFrom, RequestId, RoomAction, RoomEvent, Ticket};
 use intergroup_gateway::ids::{Life, MessageId, Nick, OccupantId};
 use intergroup_gateway::store::{Change, Checkpoint};
-use intergroup_schemas::ids::{N, Seq};
-use intergroup_schemas::link::ToGateway;
+use intergroup_schemas::ids::{HistoryHash, N, Seq};
+use intergroup_schemas::link::{SkipReason, ToGateway};
 
 /// One broken rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,12 @@ pub enum Broken {
     SettledBeforeApplied,
     /// Entries that come again after a break are not told to the center: its window does not open for them.
     PassedIsNotTold,
+    /// What the center did not keep long enough is passed over as if it were nobody's business.
+    SkipIsNotTold,
+    /// An archive counts as reaching back as far as is wanted.
+    GapIsNotReported,
+    /// In a room without archive, what was said is not settled before it is said.
+    SaidBeforeItsOutcome,
     /// The life is not durable: every start enters the room in the first one.
     OneLife,
     /// Whose an occupant-id is is not durable.
@@ -61,6 +67,9 @@ impl Broken {
         Broken::OutboxTrimmedAtSend,
         Broken::SettledBeforeApplied,
         Broken::PassedIsNotTold,
+        Broken::SkipIsNotTold,
+        Broken::GapIsNotReported,
+        Broken::SaidBeforeItsOutcome,
         Broken::OneLife,
         Broken::OccupantsAreForgotten,
         Broken::PageIsComplete,
@@ -77,6 +86,10 @@ pub(super) struct Saboteur {
     sent: N,
     /// The newest entry that came down the link.
     newest: Seq,
+    /// Asks for the archive's oldest message.
+    oldest: Option<RequestId>,
+    /// How far the room without archive was at first.
+    first: Option<(Seq, HistoryHash)>,
     /// How far the mapping on its way to disk has come.
     settled: Seq,
 }
@@ -90,6 +103,16 @@ impl Saboteur {
             (Broken::SettledBeforeApplied, Event::Link(ToGateway::Deliver(deliver))) => {
                 self.newest = self.newest.max(deliver.seq);
                 Some(Event::Link(ToGateway::Deliver(deliver)))
+            }
+            (Broken::SkipIsNotTold, Event::Link(ToGateway::Skip(mut skip))) => {
+                skip.reason = SkipReason::BeforeYouJoined;
+                Some(Event::Link(ToGateway::Skip(skip)))
+            }
+            (Broken::GapIsNotReported, Event::Room { room, event: RoomEvent::Answer { request, answer: Ok(_) } })
+                if self.oldest == Some(request) =>
+            {
+                let answer = Ok(Answer::Page(Page { messages: Vec::new(), last: None, complete: true }));
+                Some(Event::Room { room, event: RoomEvent::Answer { request, answer } })
             }
             (Broken::PageIsComplete, Event::Room { room, event: RoomEvent::Answer { request, answer } }) => {
                 let answer = answer.map(|a| match a {
@@ -148,6 +171,14 @@ impl Saboteur {
             (Broken::SettledBeforeApplied, Action::Link(intergroup_schemas::link::ToCenter::Settled(mut s))) => {
                 s.upto = s.upto.max(self.newest);
                 Some(Action::Link(intergroup_schemas::link::ToCenter::Settled(s)))
+            }
+            (Broken::GapIsNotReported, Action::Room { room, action }) => {
+                if let RoomAction::ReadArchive { request, from: ReadFrom::Start { start: None, after: None }, .. } =
+                    &action
+                {
+                    self.oldest = Some(*request);
+                }
+                Some(Action::Room { room, action })
             }
             (Broken::PassedIsNotTold, Action::Link(intergroup_schemas::link::ToCenter::Settled(s)))
                 if s.upto < self.settled =>
@@ -217,6 +248,11 @@ impl Saboteur {
                         checkpoint.settled = self.newest;
                     }
                 }
+                Some(Change::Mapping(m))
+            }
+            (Broken::SaidBeforeItsOutcome, Change::Mapping(mut m)) if !m.archive => {
+                (m.settled, m.hash) = *self.first.get_or_insert((m.settled, m.hash));
+                m.places.clear();
                 Some(Change::Mapping(m))
             }
             (Broken::PassedIsNotTold, Change::Mapping(m)) => {

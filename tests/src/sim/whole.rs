@@ -33,11 +33,14 @@ pub fn run(seed: u64, broken: Option<Broken>, trace: bool) -> Outcome {
         window: *rng.pick(&[1024, 1024, 16, 5]),
         credit: *rng.pick(&[4096, 4096, 8]),
         relay_window: *rng.pick(&[1024, 1024, 3]),
-        ..CenterPlan::default()
+        retention_bytes: if rng.chance(20) { 1 } else { 1 << 30 },
     };
     let mut net = Net::new(rng.clone(), delays, plan);
     (net.broken, net.trace) = (broken, trace);
     let plan = net.center.plan.clone();
+    if plan.forgets() {
+        net.coverage.note("retention", "small");
+    }
     for (what, size) in [("window", plan.window), ("credit", plan.credit), ("relay window", plan.relay_window)] {
         net.coverage.note(what, if size < 100 { "small" } else { "wide" });
     }
@@ -70,11 +73,16 @@ fn play(world: &mut World<Firm>, rng: &mut Rng) {
     }
     let span = *rng.pick(&[3000, 15_000, 15_000, 40_000, 200_000]);
     let poison = rng.chance(100);
+    let forgets = world.net.center.plan.forgets();
     for company in &mut world.companies {
-        let messages = rng.index(25);
+        // Logs are cut where some hundred entries have come together.
+        let messages = if forgets { 100 + rng.index(60) } else { rng.index(25) };
         company.will_talk(&mut world.net, messages, span, poison);
     }
-    let faults = faults::of_the_whole(rng, span);
+    let mut faults = faults::of_the_whole(rng, span);
+    if forgets {
+        faults.push(faults::long_absence(rng, span));
+    }
     world.strike_later(faults);
     world.run(span + 10_000);
     world.heal();

@@ -143,7 +143,7 @@ impl Room {
         }
         for at in 0..self.post.flights.len() {
             let new = matches!(self.post.flights[at].state, State::New);
-            if new && (self.refusal_is_not_durable() || !self.say(cx, at)) {
+            if new && (self.refusal_is_not_durable(at) || !self.say(cx, at)) {
                 break;
             }
         }
@@ -151,8 +151,8 @@ impl Room {
     }
 
     /// A refusal is on disk before anything later is said: judged again after a crash, it might go the other way.
-    fn refusal_is_not_durable(&self) -> bool {
-        let given_up = self.post.flights.iter().any(|f| matches!(f.state, State::GivenUp(_)));
+    fn refusal_is_not_durable(&self, at: usize) -> bool {
+        let given_up = self.post.flights.iter().take(at).any(|f| matches!(f.state, State::GivenUp(_)));
         given_up || self.mapping.refused.last().is_some_and(|(seq, ..)| *seq > self.durable.settled)
     }
 
@@ -274,6 +274,12 @@ impl Room {
         }
         let Some(flight) = self.post.flights.iter_mut().find(|f| matches!(f.state, State::New)) else { return false };
         flight.state = State::Done;
+        let (seq, key) = (Some(flight.seq), flight.key());
+        if let Some(id) = flight.id.clone() {
+            // Known also where a log forks, though the reflection may never come.
+            let known = Known { generation: self.mapping.generation, stanza_id: None, seq };
+            self.write_row(cx, id, known, seq, key);
+        }
         cx.count("said");
         self.settle(cx);
         self.dirty(cx);

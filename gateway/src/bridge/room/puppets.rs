@@ -90,7 +90,11 @@ impl Puppets {
 
     /// The room says that it is not in.
     pub(super) fn lost(&mut self, account: &Account) {
-        self.set(account, State::Out);
+        // A moderator's act is the reason, not a reason to come in again.
+        let kept_out = |p: &Puppet| matches!(p.state, State::Muted(_) | State::Banned(_));
+        if !self.puppets.get(account).is_some_and(kept_out) {
+            self.set(account, State::Out);
+        }
     }
 
     fn set(&mut self, account: &Account, state: State) {

@@ -39,6 +39,8 @@ pub(super) struct Archive {
     pub(super) since_read: u64,
     read: Option<Read>,
     last_read: Timestamp,
+    /// The place to which the archive was reported not to reach back.
+    gap_told: Option<StanzaId>,
     floor: Floor,
 }
 
@@ -91,6 +93,7 @@ impl Archive {
             since_read: 0,
             read: None,
             last_read: now,
+            gap_told: None,
             floor: Floor::None,
         }
     }
@@ -199,11 +202,11 @@ impl Room {
 
     fn page(&mut self, cx: &mut Context, mut read: Read, page: Page) {
         if read.asks_oldest {
-            // An empty archive has lost its end, not its beginning: what had expired could not have been the last message read.
             let oldest = page.messages.first().and_then(|m| m.stamp);
-            read.reaches_back = oldest.is_none_or(|stamp| stamp < read.from.stamp);
+            // An empty archive has lost its end in a crash, if the place may have been too young to survive one.
+            read.reaches_back = oldest.map_or(!self.place_is_durable(), |stamp| stamp < read.from.stamp);
             if !read.reaches_back {
-                self.does_not_reach_back(cx);
+                self.does_not_reach_back(cx, &read.from);
             }
             return self.finished(cx, read);
         }
@@ -265,7 +268,17 @@ impl Room {
         }
     }
 
-    fn does_not_reach_back(&self, cx: &mut Context) {
+    /// The oldest checkpoint was in the archive for long enough to be durable there.
+    fn place_is_durable(&self) -> bool {
+        let (first, last) = (self.mapping.checkpoints.first(), self.mapping.checkpoints.last());
+        first.zip(last).is_some_and(|(first, last)| first.made.0 + DURABLE_AFTER <= last.made.0)
+    }
+
+    fn does_not_reach_back(&mut self, cx: &mut Context, place: &Place) {
+        // A room that is quiet for longer than its archive keeps is reported once.
+        if self.archive.gap_told.replace(place.id.clone()).as_ref() == Some(&place.id) {
+            return;
+        }
         cx.count("archive-gaps");
         self.report(
             cx,

@@ -210,6 +210,26 @@ fn a_kicked_person_is_quiet_for_a_while() {
 }
 
 #[test]
+fn what_was_on_its_way_when_its_speaker_was_kicked_holds_up_nobody() {
+    let mut rig = Rig::mapped();
+    rig.deliver(2, "carol", "one");
+    rig.mute = Some(true);
+    rig.deliver(3, "carol", "two");
+    let two = rig.archive.pop().unwrap();
+    rig.mute = None;
+    let mouth = rig.inside.keys().find(|m| m.who != Who::Ear).cloned().unwrap();
+    rig.inside.remove(&mouth);
+    rig.room_event(RoomEvent::Out { mouth: mouth.clone(), how: Gone::Kicked });
+    rig.deliver(4, "carol", "three");
+    let refusal = rig::refusal("not-acceptable");
+    rig.room_event(RoomEvent::SayRefused { mouth: mouth.clone(), id: two.message, refusal });
+    rig.deliver(5, "dave", "four");
+    assert_eq!(rig.heard(), ["one", "four"]);
+    assert_eq!(rig.settled(), Some(5));
+    assert!(!rig.inside.contains_key(&mouth), "a kick is not fought by coming in again");
+}
+
+#[test]
 fn authors_are_told_at_once_and_then_by_count() {
     let mut rig = Rig::mapped();
     for _ in 0..3 {
@@ -335,6 +355,27 @@ fn what_is_on_its_way_into_the_room_is_compared_too() {
         rig.deliver(seq, "carol", ["", "", "one", "two"][seq as usize]);
     }
     assert_eq!(rig.heard(), ["one", "two"]);
+}
+
+#[test]
+fn an_archive_that_kept_nothing_is_reported_once() {
+    let mut rig = Rig::mapped();
+    rig.deliver(2, "carol", "one");
+    for _ in 0..4 {
+        rig.pass(61_000);
+    }
+    rig.crash();
+    rig.archive.clear();
+    let said = rig.says;
+    rig.up();
+    for seq in rig.resumed().0 + 1..=2 {
+        rig.deliver(seq, "carol", "one");
+    }
+    for _ in 0..3 {
+        rig.pass(61_000);
+    }
+    let told = rig.reports.iter().filter(|text| text.contains("no longer reaches back")).count();
+    assert_eq!((told, rig.says), (1, said), "it was there for minutes: it has expired, and was not lost in a crash");
 }
 
 #[test]
