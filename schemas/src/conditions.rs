@@ -83,6 +83,26 @@ conditions! {
     ForeignAuthor = "foreign-author",
         Some("only members of this company can speak to the other companies from this room"),
         "Somebody from another server spoke in a mapped room. Add the domain to the enterprise's domains if it is yours.";
+    /// The author is not on the group's user list.
+    NotOnList = "not-on-list",
+        Some("you are not on the group's user list; ask your administrator to add you to it"),
+        "Somebody spoke who is not on the group's user list. `member add NUMBER ACCOUNT` adds a person, or make them a member of the room.";
+    /// The author may read and not speak.
+    ReadOnly = "read-only",
+        Some("you may read in this group but not speak; ask your administrator for the right to speak"),
+        "Somebody spoke who may only read in the group. `member role NUMBER ACCOUNT speak` lets a person speak.";
+    /// An edit of a list names another enterprise's accounts.
+    NotYours = "not-yours",
+        None,
+        "An edit of a user list was for the accounts of another enterprise, and was refused: each enterprise edits its own.";
+    /// An edit of a list names what is no account, names one twice, or names too many.
+    InvalidAccount = "invalid-account",
+        None,
+        "An edit of a user list named what is no account, an account twice, or too many at once, and was refused as a whole.";
+    /// A list has no room for another account.
+    ListFull = "list-full",
+        None,
+        "The group's user list has as many accounts as it can hold. Remove some, or use another group.";
     /// The author of an archived message cannot be known.
     UnknownAuthor = "unknown-author",
         Some("it was said while the bridge could not see who you are; say it again"),

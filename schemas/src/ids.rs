@@ -178,6 +178,15 @@ number_id! {
     ListVersion, "list version"
 }
 
+impl DisplayName {
+    /// The name that remains of any text when what could deceive or disturb the eye is neutralised (see
+    /// [`crate::text::neutral`]); none when nothing remains.
+    #[must_use]
+    pub fn neutral(text: &str) -> Option<Self> {
+        crate::text::neutral(text, limits::DISPLAY_NAME_BYTES).and_then(|name| name.parse().ok())
+    }
+}
+
 /// A gateway in the whole system: which enterprise, and which of its gateways. Comes from a certificate, never from a
 /// stanza.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -252,49 +261,109 @@ impl From<OriginKey> for String {
     }
 }
 
-/// The running hash of a group's log up to and including one entry (the first 16 bytes of a SHA-256 chain over each
-/// entry's seq and identity, see `history`). Two logs with the same hash at a seq have the same entries up to there.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct HistoryHash(pub [u8; 16]);
+macro_rules! hash_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(pub [u8; 16]);
 
-impl fmt::Display for HistoryHash {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{self}")
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(s: &str) -> Result<Self, InvalidId> {
+                hex(s).map(Self).ok_or_else(|| invalid($what, s, "32 hexadecimal digits, in lower case"))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+            fn try_from(s: String) -> Result<Self, InvalidId> {
+                s.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(hash: $name) -> String {
+                hash.to_string()
+            }
+        }
+    };
+}
+
+fn hex(s: &str) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    if s.len() != 32 || !s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(s.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+hash_id! {
+    /// The running hash of a group's log up to and including one entry (the first 16 bytes of a SHA-256 chain over each
+    /// entry's seq and identity, see `history`). Two logs with the same hash at a seq have the same entries up to there.
+    HistoryHash, "history hash"
+}
+hash_id! {
+    /// What a group's user list comes to: the sum, modulo 2^128, of the first 16 bytes of a SHA-256 of each account on it
+    /// (see `list`). Two lists with the same digest name the same accounts, with the same names and roles.
+    ListDigest, "list digest"
+}
+
+/// An account in the whole system: `ENTERPRISE/USER`, as in `acme/alice`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AccountId {
+    /// The enterprise.
+    pub enterprise: EnterpriseId,
+    /// The person there.
+    pub user: UserId,
+}
+
+impl fmt::Display for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        write!(f, "{}/{}", self.enterprise, self.user)
     }
 }
 
-impl fmt::Debug for HistoryHash {
+impl fmt::Debug for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
 }
 
-impl FromStr for HistoryHash {
+impl FromStr for AccountId {
     type Err = InvalidId;
     fn from_str(s: &str) -> Result<Self, InvalidId> {
-        let bad = || invalid("history hash", s, "32 hexadecimal digits, in lower case");
-        let mut bytes = [0; 16];
-        if s.len() != 32 || !s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(bad());
-        }
-        for (byte, pair) in bytes.iter_mut().zip(s.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| bad())?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| bad())?;
-        }
-        Ok(Self(bytes))
+        let (enterprise, user) =
+            s.split_once('/').ok_or_else(|| invalid("account", s, "ENTERPRISE/USER, as in acme/alice"))?;
+        Ok(Self { enterprise: enterprise.parse()?, user: user.parse()? })
     }
 }
 
-impl TryFrom<String> for HistoryHash {
+impl TryFrom<String> for AccountId {
     type Error = InvalidId;
     fn try_from(s: String) -> Result<Self, InvalidId> {
         s.parse()
     }
 }
 
-impl From<HistoryHash> for String {
-    fn from(hash: HistoryHash) -> String {
-        hash.to_string()
+impl From<AccountId> for String {
+    fn from(id: AccountId) -> String {
+        id.to_string()
     }
 }

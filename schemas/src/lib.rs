@@ -7,5 +7,7 @@ pub mod history;
 pub mod ids;
 pub mod limits;
 pub mod link;
+pub mod list;
 pub mod payload;
 pub mod rate;
+pub mod text;

@@ -41,3 +41,14 @@ pub const LINK_DEAD_S: u64 = 45;
 pub const HELLO_PLACES: usize = 24;
 /// Most attributes of one element of a payload. They are compared with each other, each with each.
 pub const PAYLOAD_ATTRIBUTES: usize = 32;
+/// Longest description and longest subject of a group.
+pub const GROUP_TEXT_BYTES: usize = 1024;
+/// Most accounts on the list of a group, of all enterprises together. The center and every member gateway hold a hundred
+/// bytes of each in memory, and a row on disk.
+pub const ACCOUNTS_PER_GROUP: usize = 200_000;
+/// Most accounts that one edit of a list names; larger uploads are several edits.
+pub const ACCOUNTS_PER_EDIT: usize = 256;
+/// Most accounts on one page of a list.
+pub const ACCOUNTS_PER_PAGE: usize = 1024;
+/// Most bytes of accounts in one edit, and on one page (by `list::weight`); a frame holds them, however they are escaped.
+pub const ACCOUNTS_BYTES: usize = 96 * 1024;

@@ -5,7 +5,7 @@
 mod client;
 mod server;
 
-use intergroup_schemas::ids::{DisplayName, EnterpriseId, GatewayId, GroupNumber};
+use intergroup_schemas::ids::{AccountId, DisplayName, EnterpriseId, GatewayId, GroupNumber, ListVersion};
 use serde::{Deserialize, Serialize};
 
 use crate::hub::AdminReply;
@@ -47,6 +47,15 @@ pub enum Ask {
     Groups,
     /// One group.
     Group(GroupNumber),
+    /// A page of a group's user list: what changed behind this place.
+    Members {
+        /// The group.
+        group: GroupNumber,
+        /// The version of the last row known.
+        since: ListVersion,
+        /// Its account.
+        after: Option<AccountId>,
+    },
     /// End a group for all.
     DeleteGroup(GroupNumber),
     /// Every figure.

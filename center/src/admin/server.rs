@@ -21,6 +21,7 @@ use crate::config::Dir;
 use crate::engine::now;
 use crate::hub::{AdminReply, AdminRequest};
 use crate::listen::Service;
+use crate::store::PageQuery;
 
 /// Random bytes of a code's secret: nobody guesses them in any number of tries.
 const SECRET_BYTES: usize = 20;
@@ -94,6 +95,7 @@ async fn perform(ask: Ask, name: &str, service: &Service) -> Answer {
         Ask::Enterprise(enterprise) => AdminRequest::ShowEnterprise(enterprise),
         Ask::Groups => AdminRequest::ListGroups,
         Ask::Group(group) => AdminRequest::ShowGroup(group),
+        Ask::Members { group, since, after } => AdminRequest::ListMembers(PageQuery { group, since, after }),
         Ask::DeleteGroup(group) => AdminRequest::DeleteGroup(group),
         Ask::Status => AdminRequest::Status,
     };

@@ -5,18 +5,21 @@
 
 mod show;
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
-use intergroup_schemas::ids::{DisplayName, EnterpriseId, GatewayId, GatewayName, GroupNumber};
+use intergroup_schemas::ids::{DisplayName, EnterpriseId, GatewayId, GatewayName, GroupNumber, ListVersion};
+use intergroup_schemas::list::AccountRow;
 use tracing_subscriber::EnvFilter;
 
-use crate::admin::{self, Ask};
+use crate::admin::{self, Answer, Ask};
 use crate::app;
 use crate::config::{Config, DEFAULT_LISTEN, Dir, Rates, Retention};
+use crate::hub::AdminReply;
 
 #[derive(Debug, Parser)]
 #[command(name = "intergroup-center", version, about = "The hub of Intergroup: enterprises, groups, logs and fan-out")]
@@ -68,6 +71,9 @@ enum Command {
     /// Groups
     #[command(subcommand)]
     Group(Group),
+    /// The people of groups; each enterprise edits its own at its gateway
+    #[command(subcommand)]
+    Member(Member),
     /// Every figure of the running center
     Status {
         #[command(flatten)]
@@ -145,6 +151,12 @@ enum Group {
     Delete(Number),
 }
 
+#[derive(Debug, Subcommand)]
+enum Member {
+    /// Everybody on the user list of a group
+    List(Number),
+}
+
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -189,11 +201,35 @@ fn perform(command: Command) -> Result<()> {
             Group::Show(one) => (one.common, Ask::Group(one.number)),
             Group::Delete(one) => (one.common, Ask::DeleteGroup(one.number)),
         },
+        Command::Member(Member::List(one)) => {
+            let rows = members(&Dir(one.common.at.dir), one.number)?;
+            show::members(&rows, one.common.json);
+            return Ok(());
+        }
         Command::Status { common } => (common, Ask::Status),
     };
     let one = matches!(ask, Ask::Enterprise(_) | Ask::Group(_));
     let answer = admin::ask(&Dir(common.at.dir), &ask)?;
     show::answer(answer, common.json, one)
+}
+
+/// Everybody on a list, by account: page after page.
+fn members(dir: &Dir, group: GroupNumber) -> Result<Vec<AccountRow>> {
+    let mut rows = BTreeMap::new();
+    let (mut since, mut after) = (ListVersion(0), None);
+    loop {
+        let page = match admin::ask(dir, &Ask::Members { group, since, after })? {
+            Answer::Reply(AdminReply::Members(page)) => page,
+            Answer::Reply(AdminReply::Refused { text, .. }) => bail!("{text}"),
+            _ => bail!("the center answered something else"),
+        };
+        let last = page.rows.last().map(|row| (row.version, row.account.clone()));
+        rows.extend(page.rows.into_iter().map(|row| (row.account.clone(), row)));
+        match last.filter(|_| page.more) {
+            Some((version, account)) => (since, after) = (version, Some(account)),
+            None => return Ok(rows.into_values().filter(|row| row.listed.is_some()).collect()),
+        }
+    }
 }
 
 impl Code {
@@ -233,6 +269,7 @@ mod tests {
             "enterprise add acme --display Acme --gateway main --dir /d --json",
             "enterprise list --dir /d",
             "group delete 10001 --dir /d",
+            "member list 10001 --dir /d --json",
             "status --dir /d --json",
         ] {
             let words = std::iter::once("intergroup-center").chain(line.split(' '));

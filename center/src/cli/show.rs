@@ -1,6 +1,7 @@
 //! Answers, for people and for programs.
 
 use anyhow::{Result, bail};
+use intergroup_schemas::list::AccountRow;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -42,7 +43,9 @@ pub(super) fn answer(answer: Answer, as_json: bool, one: bool) -> Result<()> {
             AdminReply::Enterprises(all) => all.iter().for_each(enterprise),
             AdminReply::Groups(all) if one => all.iter().for_each(group),
             AdminReply::Groups(all) => all.iter().for_each(group_line),
-            AdminReply::Status(_) | AdminReply::Gateway { .. } => bail!("the center answered something else"),
+            AdminReply::Members(_) | AdminReply::Status(_) | AdminReply::Gateway { .. } => {
+                bail!("the center answered something else")
+            }
             AdminReply::Refused { text, .. } => bail!("{text}"),
         },
     }
@@ -68,10 +71,25 @@ fn value(answer: Answer, one: bool) -> Result<Value> {
             AdminReply::Done => json!({ "done": true }),
             AdminReply::Enterprises(list) => all(&list, one),
             AdminReply::Groups(list) => all(&list, one),
-            AdminReply::Status(_) | AdminReply::Gateway { .. } => bail!("the center answered something else"),
+            AdminReply::Members(_) | AdminReply::Status(_) | AdminReply::Gateway { .. } => {
+                bail!("the center answered something else")
+            }
             AdminReply::Refused { text, .. } => bail!("{text}"),
         },
     })
+}
+
+/// Everybody on a user list.
+pub(super) fn members(rows: &[AccountRow], as_json: bool) {
+    if as_json {
+        println!("{}", json!(rows));
+        return;
+    }
+    for row in rows {
+        if let Some(listed) = &row.listed {
+            println!("{}  {}  {}  since version {}", row.account, listed.display, word(&listed.role), row.version);
+        }
+    }
 }
 
 fn word(value: &impl Serialize) -> String {
@@ -96,7 +114,7 @@ fn rate(paced: u64, waiting: usize) {
 
 fn group_line(g: &GroupStatus) {
     let ended = if g.deleted { "  (ended)" } else { "" };
-    println!("{}  {}  {} member(s), {} entries{ended}", g.number, g.name, g.members.len(), g.head);
+    println!("{}  {}  {} member(s), {} entries{ended}", g.number, g.about.name, g.members.len(), g.head);
 }
 
 fn group(g: &GroupStatus) {
@@ -104,6 +122,14 @@ fn group(g: &GroupStatus) {
     println!("    owner {}, list version {}, entries {} to {}, {} bytes", g.owner, g.list, g.oldest, g.head, g.bytes);
     let allowed: Vec<_> = g.allowed.iter().map(ToString::to_string).collect();
     rate(g.paced, g.waiting);
+    let who: Vec<_> = g.listed.iter().map(|(enterprise, accounts)| format!("{enterprise} {accounts}")).collect();
+    let who = if who.is_empty() { "not kept: everybody in the rooms speaks".to_owned() } else { who.join(", ") };
+    println!(
+        "    policy {}, {} accounts on the user list ({who}), digest {}",
+        word(&g.about.policy),
+        g.accounts,
+        g.digest
+    );
     println!("    may join: {}", if allowed.is_empty() { "(the owner alone)".to_owned() } else { allowed.join(", ") });
     for m in &g.members {
         let online = if m.online { "online" } else { "offline" };

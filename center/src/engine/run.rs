@@ -208,12 +208,18 @@ impl Owner {
                 self.figures.commit_longest_us = self.figures.commit_longest_us.max(us);
                 Event::Committed(ticket)
             }
-            Done::Log { life, .. } | Done::Hashes { life, .. } | Done::Sources { life, .. } if life != self.life => {
+            Done::Log { life, .. }
+            | Done::Hashes { life, .. }
+            | Done::Sources { life, .. }
+            | Done::List { life, .. }
+                if life != self.life =>
+            {
                 return;
             }
             Done::Log { link, group, after, records, .. } => Event::Log { link, group, after, records },
             Done::Hashes { link, hashes, .. } => Event::Hashes { link, hashes },
             Done::Sources { group, gateway, sources, .. } => Event::Sources { group, gateway, sources },
+            Done::List { reader, group, page, .. } => Event::List { reader, group, page },
         };
         if let Some(hub) = &mut self.hub {
             hub.handle(event, now());
@@ -282,6 +288,9 @@ impl Owner {
                     }
                     Action::ReadSources { group, gateway } => {
                         self.storage.read(Read::Sources { life: self.life, group, gateway });
+                    }
+                    Action::ReadList { reader, query } => {
+                        self.storage.read(Read::List { life: self.life, reader, query });
                     }
                     Action::Reply { id, mut reply } => {
                         if let AdminReply::Status(status) = &mut reply {

@@ -7,11 +7,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, Seq};
+use intergroup_schemas::list::ListPage;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::hub::{LinkId, Ticket};
+use crate::hub::{LinkId, Reader, Ticket};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::{Change, Record, Snapshot, Store, StoreError};
+use crate::store::{Change, PageQuery, Record, Snapshot, Store, StoreError};
 
 /// What the store has done. Its number is bounded by what the hub has asked for.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) enum Done {
     Log { life: u64, link: LinkId, group: GroupNumber, after: Seq, records: Vec<Record> },
     Hashes { life: u64, link: LinkId, hashes: Vec<Option<HistoryHash>> },
     Sources { life: u64, group: GroupNumber, gateway: GatewayId, sources: Vec<u64> },
+    List { life: u64, reader: Reader, group: GroupNumber, page: ListPage },
     Failed(StoreError),
 }
 
@@ -36,6 +38,7 @@ pub(super) enum Read {
     Log { life: u64, link: LinkId, group: GroupNumber, after: Seq, entries: usize, bytes: usize },
     Hashes { life: u64, link: LinkId, places: Vec<(GroupNumber, Seq)> },
     Sources { life: u64, group: GroupNumber, gateway: GatewayId },
+    List { life: u64, reader: Reader, query: PageQuery },
 }
 
 /// The way to both threads; they end when it is dropped.
@@ -133,6 +136,10 @@ fn read_one(path: &Path, store: &mut Option<EmbeddedStore>, job: Read) -> Result
         Read::Sources { life, group, gateway } => {
             let sources = store.sources(group, &gateway)?;
             Done::Sources { life, group, gateway, sources }
+        }
+        Read::List { life, reader, query } => {
+            let page = store.list_page(&query)?;
+            Done::List { life, reader, group: query.group, page }
         }
     })
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{DisplayName, GatewayId, GroupNumber, Seq};
+use intergroup_schemas::list::ListPage;
 use serde::{Deserialize, Serialize};
 
-use super::event::{AdminId, LinkId, Ticket};
+use super::event::{AdminId, LinkId, Reader, Ticket};
 use super::run::Run;
 use super::status::{EnterpriseStatus, GroupStatus, Status};
-use crate::store::Change;
+use crate::store::{Change, PageQuery};
 
 /// Stanzas to be sent, each the text of a frame of its own.
 #[derive(Debug, Clone)]
@@ -94,6 +95,13 @@ pub enum Action {
         /// Of which gateway.
         gateway: GatewayId,
     },
+    /// Read a page of a user list; answered by `List`.
+    ReadList {
+        /// For whom.
+        reader: Reader,
+        /// Which.
+        query: PageQuery,
+    },
     /// Answer a request.
     Reply {
         /// Which.
@@ -113,6 +121,8 @@ pub enum AdminReply {
     Enterprises(Vec<EnterpriseStatus>),
     /// Groups.
     Groups(Vec<GroupStatus>),
+    /// A page of a group's user list.
+    Members(ListPage),
     /// Every figure.
     Status(Box<Status>),
     /// Whose a code or certificate is.

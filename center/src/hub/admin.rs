@@ -6,7 +6,7 @@ use intergroup_schemas::link::Timestamp;
 
 use super::Hub;
 use super::action::{Action, AdminReply};
-use super::event::{AdminId, AdminRequest, Proof};
+use super::event::{AdminId, AdminRequest, Proof, Reader};
 use super::group::Group;
 use super::status::{EnterpriseStatus, GatewayStatus, GroupStatus, MemberStatus, Status};
 use crate::store::{Change, Enrolment, Enterprise, EnterpriseState, Gateway};
@@ -42,6 +42,13 @@ impl Hub {
             AdminRequest::ShowGroup(number) => match self.groups.get(&number) {
                 Some(group) => AdminReply::Groups(vec![self.group_status(group)]),
                 None => refused(format!("there is no group {number}; `group list` shows those there are")),
+            },
+            AdminRequest::ListMembers(query) => match self.groups.contains_key(&query.group) {
+                true => {
+                    let reader = Reader::Admin(id);
+                    return self.actions.push_back(Action::ReadList { reader, query });
+                }
+                false => refused(format!("there is no group {}; `group list` shows those there are", query.group)),
             },
             AdminRequest::DeleteGroup(number) => self.delete(number),
             AdminRequest::Status => AdminReply::Status(Box::new(self.status())),
@@ -115,6 +122,7 @@ impl Hub {
         if enterprise.state != state {
             enterprise.state = state;
             self.batch.changes.push(Change::Enterprise(enterprise.clone()));
+            self.tell_state(id, state);
             if state == EnterpriseState::Suspended {
                 self.close_links_of(id, Condition::Suspended);
             }
@@ -137,6 +145,7 @@ impl Hub {
         for (number, gateway) in memberships {
             self.end_membership(&gateway, number);
         }
+        self.inherit_groups_of(id);
         let codes = self.enrolments.values().filter(|e| e.gateway.enterprise == *id);
         for code in codes.map(|e| e.secret).collect::<Vec<_>>() {
             self.enrolments.remove(&code);
@@ -256,10 +265,17 @@ impl Hub {
         let (paced_messages, waiting) = self.pace.of_group(number);
         GroupStatus {
             number,
-            name: group.meta.name.clone(),
+            about: group.meta.about.clone(),
             owner: group.meta.owner.clone(),
             deleted: group.meta.deleted,
             list: group.meta.list,
+            digest: group.meta.digest,
+            accounts: group.meta.accounts,
+            listed: group
+                .roster
+                .enterprises()
+                .map(|e| (e.clone(), group.roster.len_of(e).unwrap_or_default()))
+                .collect(),
             oldest: Seq((group.floor.0 + 1).min(group.committed.0)),
             head: group.committed,
             bytes: group.bytes,

@@ -1,29 +1,33 @@
-//! Requests of gateways: make a group, join, leave, allow, delete, list, show.
+//! Requests of gateways: make a group, join, leave, allow, delete, list, show. Those about user lists and what groups say of
+//! themselves are in `lists`.
 
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{EnterpriseId, GatewayId, GroupNumber, HistoryHash, ListVersion, Seq};
-use intergroup_schemas::limits;
+use intergroup_schemas::ids::{EnterpriseId, GatewayId, GroupNumber, HistoryHash, ListDigest, ListVersion, Seq};
 use intergroup_schemas::link::{
-    Change, GroupInfo, MemberInfo, Request, RequestBody, Response, ResponseBody, Standing, ToGateway,
+    About, Change, GroupInfo, MemberInfo, Request, RequestBody, Response, ResponseBody, Standing, ToGateway,
 };
+use intergroup_schemas::{limits, text};
 
 use super::Hub;
 use super::event::LinkId;
 use super::group::Group;
-use crate::store::{self, Member};
+use crate::store::{self, Member, PageQuery};
 
 /// The number before the first group's.
 const FIRST_NUMBER: u64 = 10_000;
 
-type Outcome = Result<ResponseBody, (Condition, String)>;
+pub(super) type Outcome = Result<ResponseBody, (Condition, String)>;
 
-fn refuse(condition: Condition) -> (Condition, String) {
+pub(super) fn refuse(condition: Condition) -> (Condition, String) {
     (condition, condition.admin_text().to_owned())
 }
 
 impl Hub {
     pub(super) fn request(&mut self, id: LinkId, request: Request) {
         let Some(gateway) = self.links.get(&id).map(|l| l.gateway.clone()) else { return };
+        if let RequestBody::FetchList { group, since, after } = request.body {
+            return self.fetch_list(id, request.id, PageQuery { group, since, after });
+        }
         let before = self.batch.changes.len();
         let outcome = match request.body {
             RequestBody::CreateGroup { name } => self.create_group(&gateway, name),
@@ -33,6 +37,9 @@ impl Hub {
             RequestBody::DeleteGroup { group } => self.delete_group(&gateway, group),
             RequestBody::ListGroups {} => Ok(self.list_groups(&gateway)),
             RequestBody::ShowGroup { group } => self.group_info(&gateway, group).map(ResponseBody::Group),
+            RequestBody::DescribeGroup { group, about } => self.describe_group(&gateway, group, about),
+            RequestBody::TransferGroup { group, enterprise } => self.transfer_group(&gateway, group, &enterprise),
+            RequestBody::FetchList { .. } => return,
         };
         let body = outcome.unwrap_or_else(|(condition, text)| {
             self.count_refusal(condition);
@@ -46,18 +53,17 @@ impl Hub {
     }
 
     fn create_group(&mut self, gateway: &GatewayId, name: String) -> Outcome {
-        if name.trim().is_empty() || name.len() > limits::GROUP_NAME_BYTES || name.chars().any(char::is_control) {
-            let text = format!("a group's name has 1 to {} bytes and no control characters", limits::GROUP_NAME_BYTES);
-            return Err((Condition::BadRequest, text));
-        }
+        let about = About { name: group_name(&name)?, ..About::default() };
         self.room_for_another(gateway)?;
         let number = GroupNumber(self.groups.keys().next_back().map_or(FIRST_NUMBER, |n| n.0) + 1);
         let meta = store::Group {
             number,
-            name,
+            about,
             owner: gateway.enterprise.clone(),
             incarnation: self.new_incarnation(),
             list: ListVersion(0),
+            digest: ListDigest::default(),
+            accounts: 0,
             allowed: Vec::new(),
             deleted: false,
         };
@@ -116,12 +122,16 @@ impl Hub {
         ResponseBody::Groups { groups }
     }
 
-    fn group_info(&self, gateway: &GatewayId, number: GroupNumber) -> Result<GroupInfo, (Condition, String)> {
+    pub(super) fn group_info(
+        &self,
+        gateway: &GatewayId,
+        number: GroupNumber,
+    ) -> Result<GroupInfo, (Condition, String)> {
         self.open_group(gateway, number).map(|group| self.info(gateway, group))
     }
 
     /// A group that has not ended and that the enterprise may know of.
-    fn open_group(&self, gateway: &GatewayId, number: GroupNumber) -> Result<&Group, (Condition, String)> {
+    pub(super) fn open_group(&self, gateway: &GatewayId, number: GroupNumber) -> Result<&Group, (Condition, String)> {
         let group = self.groups.get(&number).filter(|g| !g.meta.deleted && g.concerns(&gateway.enterprise));
         group.ok_or_else(|| refuse(Condition::UnknownGroup))
     }
@@ -144,12 +154,14 @@ impl Hub {
         };
         GroupInfo {
             number: group.meta.number,
-            name: group.meta.name.clone(),
+            about: Box::new(group.meta.about.clone()),
             owner: group.meta.owner.clone(),
             incarnation: group.meta.incarnation.clone(),
             head: group.head,
             head_hash: group.head_hash,
             list: group.meta.list,
+            digest: group.meta.digest,
+            accounts: group.meta.accounts,
             standing: match own {
                 None => Standing::Unknown,
                 Some(m) if m.until.is_none() => Standing::Member,
@@ -210,6 +222,7 @@ impl Hub {
             member.until = Some(seq);
             self.batch.members.insert((number, gateway.clone()));
         }
+        self.unlist_if_gone(&gateway.enterprise, number);
     }
 
     pub(super) fn end_group(&mut self, number: GroupNumber) {
@@ -224,7 +237,11 @@ impl Hub {
         }
     }
 
-    fn append_change(&mut self, number: GroupNumber, change: Change) -> Option<(Seq, HistoryHash, ListVersion)> {
+    pub(super) fn append_change(
+        &mut self,
+        number: GroupNumber,
+        change: Change,
+    ) -> Option<(Seq, HistoryHash, ListVersion)> {
         let group = self.groups.get_mut(&number)?;
         let before = group.tail_bytes;
         let record = group.change(change, self.now);
@@ -235,4 +252,16 @@ impl Hub {
         self.batch.changes.push(store::Change::Append(record));
         Some(place)
     }
+}
+
+/// A group's name as it is kept.
+///
+/// # Errors
+/// Nothing of it shows, it is too long, or it has control characters.
+pub(super) fn group_name(name: &str) -> Result<String, (Condition, String)> {
+    let most = limits::GROUP_NAME_BYTES;
+    let kept = if name.len() > most || name.chars().any(char::is_control) { None } else { text::neutral(name, most) };
+    kept.ok_or_else(|| {
+        (Condition::BadRequest, format!("a group's name has 1 to {most} bytes that show and no control characters"))
+    })
 }

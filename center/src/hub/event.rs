@@ -3,8 +3,9 @@
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{DisplayName, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, N, Seq};
 use intergroup_schemas::link::{Timestamp, ToCenter};
+use intergroup_schemas::list::ListPage;
 
-use crate::store::Record;
+use crate::store::{PageQuery, Record};
 
 /// Names a link for as long as the process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +23,20 @@ pub struct Ticket(pub u64);
 /// Names an operator's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AdminId(pub u64);
+
+/// Who asked for a page of a user list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// A gateway.
+    Link {
+        /// Its link.
+        link: LinkId,
+        /// The request.
+        request: u64,
+    },
+    /// The operator.
+    Admin(AdminId),
+}
 
 /// What the shell tells the core.
 #[derive(Debug)]
@@ -98,6 +113,15 @@ pub enum Event {
         /// All that the log has.
         sources: Vec<u64>,
     },
+    /// A page of a user list that was asked for.
+    List {
+        /// By whom.
+        reader: Reader,
+        /// Of which group.
+        group: GroupNumber,
+        /// The page.
+        page: ListPage,
+    },
     /// An operator, or the enrolment service, asks.
     Admin {
         /// Echoed in the reply.
@@ -137,6 +161,8 @@ pub enum AdminRequest {
     ListGroups,
     /// One group.
     ShowGroup(GroupNumber),
+    /// A page of a group's user list.
+    ListMembers(PageQuery),
     /// End a group for all.
     DeleteGroup(GroupNumber),
     /// Every figure.

@@ -6,7 +6,8 @@ use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::history;
 use intergroup_schemas::ids::{EnterpriseId, Epoch, GatewayId, HistoryHash, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::limits;
-use intergroup_schemas::link::{Change, Relay, Timestamp};
+use intergroup_schemas::link::{Change, Edit, Relay, Timestamp};
+use intergroup_schemas::list::Roster;
 
 use crate::hub::event::LinkId;
 use crate::hub::run::{Stretch, stretches};
@@ -29,6 +30,8 @@ pub(super) struct Group {
     /// The entries of the commit that has just returned, in runs.
     pub(super) fresh: Vec<Stretch>,
     pub(super) members: BTreeMap<GatewayId, Member>,
+    /// Who may speak, as of `head`.
+    pub(super) roster: Roster,
     marks: BTreeMap<GatewayId, BTreeMap<Epoch, Mark>>,
     /// Who gave out an epoch.
     origins: BTreeMap<Epoch, GatewayId>,
@@ -83,6 +86,8 @@ impl Mark {
 pub(super) enum Pending {
     /// A message.
     Relay(Relay),
+    /// An edit of the user list.
+    Edit(Edit),
     /// One whose payload is not sound.
     Bad(Epoch, N, Condition),
 }
@@ -91,6 +96,7 @@ impl Pending {
     pub(super) fn epoch(&self) -> &Epoch {
         match self {
             Pending::Relay(relay) => &relay.epoch,
+            Pending::Edit(edit) => &edit.epoch,
             Pending::Bad(epoch, _, _) => epoch,
         }
     }
@@ -98,6 +104,7 @@ impl Pending {
     pub(super) fn n(&self) -> N {
         match self {
             Pending::Relay(relay) => relay.n,
+            Pending::Edit(edit) => edit.n,
             Pending::Bad(_, n, _) => *n,
         }
     }
@@ -144,6 +151,7 @@ impl Group {
             tail_bytes: 0,
             fresh: Vec::new(),
             members: BTreeMap::new(),
+            roster: Roster::default(),
             marks: BTreeMap::new(),
             origins: BTreeMap::new(),
             sources: BTreeMap::new(),
@@ -188,6 +196,12 @@ impl Group {
     /// The run that begins at a place, of those that have just come on disk.
     pub(super) fn fresh_at(&self, seq: Seq) -> Option<&Stretch> {
         self.fresh.binary_search_by_key(&seq, |stretch| stretch.first).ok().and_then(|at| self.fresh.get(at))
+    }
+
+    /// A change of the user list itself: its digest is that of the roster, which has it already.
+    pub(super) fn list_change(&mut self) {
+        self.meta.digest = self.roster.digest();
+        self.meta.accounts = self.roster.len() as u64;
     }
 
     /// The entry at a place, where memory has it.

@@ -44,6 +44,7 @@ impl Hub {
         match stanza {
             ToCenter::Hello(hello) => self.hello(id, hello),
             ToCenter::Relay(relay) => self.paced(id, relay.group, Pending::Relay(relay)),
+            ToCenter::Edit(edit) => self.paced(id, edit.group, Pending::Edit(edit)),
             ToCenter::Resume(resume) => self.resume(id, &resume),
             ToCenter::Settled(settled) => self.settled(id, &gateway, settled),
             ToCenter::Credit(credit) => {
@@ -189,8 +190,8 @@ impl Hub {
             Some(_) => Standing::Left,
         };
         let incarnation = group.meta.incarnation.clone();
-        let (head, list) = (group.committed, group.meta.list);
-        Some(WelcomeGroup { group: number, standing, incarnation, head, history, common, decided, list })
+        let (head, list, digest) = (group.committed, group.meta.list, group.meta.digest);
+        Some(WelcomeGroup { group: number, standing, incarnation, head, history, common, decided, list, digest })
     }
 
     // ------------------------------------------------------------ messages
@@ -235,6 +236,7 @@ impl Hub {
                 for (link, pending) in waiting {
                     match pending {
                         Pending::Relay(relay) => self.relay(link, relay),
+                        Pending::Edit(edit) => self.edit(link, edit),
                         Pending::Bad(epoch, n, condition) => self.bad_relay(link, number, epoch, n, condition),
                     }
                 }
@@ -260,7 +262,7 @@ impl Hub {
     }
 
     /// Whether n is the next of its epoch. A repeat is answered as before; anything else is told what is expected.
-    fn in_turn(
+    pub(super) fn in_turn(
         &mut self,
         id: LinkId,
         gateway: &GatewayId,
@@ -310,7 +312,7 @@ impl Hub {
         } else if relay.list > group.meta.list {
             Some(Condition::UnknownListVersion)
         } else {
-            None
+            group.refusal_of(&gateway.enterprise, &relay.user)
         };
         if refused.is_none() {
             let deliver = encode::deliver(&relay, group.head.next(), &gateway.enterprise);
@@ -332,7 +334,7 @@ impl Hub {
     }
 
     /// The message has its outcome, which the next commit makes durable.
-    fn decide(
+    pub(super) fn decide(
         &mut self,
         gateway: &GatewayId,
         number: GroupNumber,
@@ -412,10 +414,11 @@ fn unknown_group(group: GroupNumber, incarnation: intergroup_schemas::ids::Incar
         common: Seq(0),
         decided: N(0),
         list: Default::default(),
+        digest: Default::default(),
     }
 }
 
-fn short_hash(text: &str) -> u64 {
+pub(super) fn short_hash(text: &str) -> u64 {
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
     u64::from_be_bytes(digest.as_ref()[..8].try_into().expect("SHA-256 has 32 bytes"))
 }

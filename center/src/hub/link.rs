@@ -17,6 +17,8 @@ pub(super) struct Link {
     /// Waits for the running hashes that welcome compares.
     pub(super) hello: Option<Hello>,
     pub(super) greeted: bool,
+    /// A page of a user list is being read for it.
+    pub(super) fetching: bool,
     /// Sizes of the stream stanzas that are out without credit, oldest first.
     pub(super) out: VecDeque<usize>,
     pub(super) out_bytes: usize,
@@ -68,6 +70,7 @@ impl Link {
             most: most as usize,
             hello: None,
             greeted: false,
+            fetching: false,
             out: VecDeque::new(),
             out_bytes: 0,
             streams: BTreeMap::new(),

@@ -4,8 +4,8 @@
 //! `Committed` says that the change is on disk. Never here: sockets, disks, clocks, randomness, and any look at what people say.
 //!
 //! Start reading at [`Hub::handle`]; then `pace` (whose turn it is), `intake` (what gateways send), `stream` (what they
-//! get) and `run` (many of it at once), `control` and `admin` (requests), `batch` (one commit for all that came meanwhile),
-//! `retention`.
+//! get) and `run` (many of it at once), `control` and `admin` (requests), `lists` (who is in a group, and what it says of
+//! itself), `batch` (one commit for all that came meanwhile), `retention`.
 
 mod action;
 mod admin;
@@ -15,6 +15,7 @@ mod event;
 mod group;
 mod intake;
 mod link;
+mod lists;
 mod pace;
 mod retention;
 mod run;
@@ -33,7 +34,7 @@ use intergroup_schemas::rate::Rate;
 use ring::digest;
 
 pub use action::{Action, AdminReply, Frames};
-pub use event::{AdminId, AdminRequest, Event, LinkId, Proof, Ticket};
+pub use event::{AdminId, AdminRequest, Event, LinkId, Proof, Reader, Ticket};
 pub use run::Run;
 
 use crate::store::{Enrolment, Enterprise, EnterpriseState, Gateway, Snapshot};
@@ -145,6 +146,14 @@ impl Hub {
                 group.fates.insert((fate.member.clone(), fate.seq), fate);
             }
         }
+        for part in snapshot.parts {
+            if let Some(group) = groups.get_mut(&part.group) {
+                group.roster.begin(&part.enterprise);
+                for (key, row, role) in part.accounts {
+                    group.roster.put(&part.enterprise, key, Some((row, role)));
+                }
+            }
+        }
         for group in groups.values_mut() {
             group.doubt_epochs();
         }
@@ -193,6 +202,7 @@ impl Hub {
             Event::Log { link, group, after, records } => self.log_read(link, group, after, &records),
             Event::Hashes { link, hashes } => self.hashes_read(link, &hashes),
             Event::Sources { group, gateway, sources } => self.sources_read(group, &gateway, sources),
+            Event::List { reader, group, page } => self.list_read(reader, group, page),
             Event::Admin { id, request } => self.admin(id, request),
         }
     }

@@ -19,6 +19,8 @@ use super::group::Pending;
 const WAITING_WINDOWS: usize = 2;
 /// Most bytes of payload that wait on one link; but of each group the first may wait, or it would never have its turn.
 const WAITING_BYTES: usize = 2 * 1024 * 1024;
+/// What an account of an edit of a user list counts for among them.
+const ACCOUNT_BYTES: usize = 256;
 /// Those who wait are looked at so often, in milliseconds: a longer time costs delay, a shorter one wake-ups.
 const LOOK_EVERY_MS: i64 = 10;
 
@@ -59,6 +61,7 @@ impl Pending {
     fn bytes(&self) -> usize {
         match self {
             Pending::Relay(relay) => relay.payload.len(),
+            Pending::Edit(edit) => edit.accounts.len() * ACCOUNT_BYTES,
             Pending::Bad(..) => 0,
         }
     }
@@ -195,6 +198,7 @@ impl Hub {
     fn pending(&mut self, id: LinkId, number: GroupNumber, pending: Pending) {
         match pending {
             Pending::Relay(relay) => self.relay(id, relay),
+            Pending::Edit(edit) => self.edit(id, edit),
             Pending::Bad(epoch, n, condition) => self.bad_relay(id, number, epoch, n, condition),
         }
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use intergroup_schemas::ids::{EnterpriseId, GatewayId, GroupNumber, ListVersion, Seq};
-use intergroup_schemas::link::Timestamp;
+use intergroup_schemas::ids::{EnterpriseId, GatewayId, GroupNumber, ListDigest, ListVersion, Seq};
+use intergroup_schemas::link::{About, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::store::EnterpriseState;
@@ -13,6 +13,10 @@ use crate::store::EnterpriseState;
 pub struct Counters {
     /// Messages stored.
     pub stored: u64,
+    /// Edits of user lists that changed them.
+    pub edits: u64,
+    /// Pages of user lists that were read.
+    pub list_pages: u64,
     /// `deliver` stanzas sent.
     pub delivered: u64,
     /// `own` and `skip` and `entry` stanzas sent.
@@ -78,14 +82,21 @@ pub struct GatewayStatus {
 pub struct GroupStatus {
     /// Its number.
     pub number: GroupNumber,
-    /// Its name.
-    pub name: String,
+    /// Its name, description, subject and policy.
+    #[serde(flatten)]
+    pub about: About,
     /// Who owns it.
     pub owner: EnterpriseId,
     /// Whether it has ended.
     pub deleted: bool,
     /// The list version.
     pub list: ListVersion,
+    /// The digest of the user list.
+    pub digest: ListDigest,
+    /// Accounts on it.
+    pub accounts: u64,
+    /// The same by enterprise; one that is not named has never edited the list, so that it does not judge its people.
+    pub listed: BTreeMap<EnterpriseId, usize>,
     /// The oldest entry kept.
     pub oldest: Seq,
     /// The last entry.

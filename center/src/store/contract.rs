@@ -3,22 +3,28 @@
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::history;
-use intergroup_schemas::ids::{GroupNumber, HistoryHash, ListVersion, N, OriginKey, Seq};
-use intergroup_schemas::link::{Change as GroupChange, Timestamp};
+use intergroup_schemas::ids::{GroupNumber, HistoryHash, ListDigest, ListVersion, N, OriginKey, Seq, UserId};
+use intergroup_schemas::limits;
+use intergroup_schemas::link::{About, Change as GroupChange, Timestamp};
+use intergroup_schemas::list::{self, AccountEdit, AccountRow, Listed, Role, UserKey};
 
 use super::embedded::EmbeddedStore;
 use super::memory::MemoryStore;
-use super::{Change, Enrolment, Enterprise, EnterpriseState, Fate, Gateway, Group, Member, Record, RecordKind, Store};
+use super::{
+    Change, Enrolment, Enterprise, EnterpriseState, Fate, Gateway, Group, Member, PageQuery, Record, RecordKind, Store,
+};
 
 const GROUP: GroupNumber = GroupNumber(10_001);
 
 fn group() -> Group {
     Group {
         number: GROUP,
-        name: "Apollo".into(),
+        about: About { name: "Apollo".into(), subject: "Landing".into(), ..About::default() },
         owner: "acme".parse().unwrap(),
         incarnation: "i1".parse().unwrap(),
         list: ListVersion(1),
+        digest: ListDigest([7; 16]),
+        accounts: 2,
         allowed: vec!["globex".parse().unwrap(), "initech".parse().unwrap()],
         deleted: false,
     }
@@ -136,9 +142,89 @@ fn stores() -> [Box<dyn Store>; 2] {
     [Box::new(MemoryStore::default()), Box::new(EmbeddedStore::open(&dir.path().join("center.db")).unwrap())]
 }
 
+fn on(user: &str, display: &str) -> AccountEdit {
+    let listed = Some(Listed { display: display.parse().unwrap(), role: Role::Speak });
+    AccountEdit { user: user.parse().unwrap(), listed }
+}
+
+/// An entry of a group's log that changes its list, and the group with it.
+fn listed(seq: u64, change: GroupChange) -> Vec<Change> {
+    let (hash, stored, list) = (HistoryHash::default(), Timestamp(1), ListVersion(seq));
+    let kind = RecordKind::Change(change);
+    let record = Record { group: GROUP, seq: Seq(seq), hash, stored, list, kind };
+    let digest = ListDigest([u8::try_from(seq).unwrap(); 16]);
+    vec![Change::Group(Group { list, digest, accounts: seq, ..group() }), Change::Append(record)]
+}
+
+fn keeps_lists(store: &mut dyn Store, reopen: impl Fn() -> Option<Box<dyn Store>>) {
+    let (acme, globex) = (|| "acme".parse().unwrap(), || "globex".parse().unwrap());
+    let change = |enterprise, accounts| GroupChange::Listed { enterprise, accounts, digest: ListDigest::default() };
+    let gone = |user: &str| AccountEdit { user: user.parse().unwrap(), listed: None };
+    for (seq, change) in [
+        change(acme(), vec![on("alice", "Alice"), on("bob", "Bob")]),
+        change(globex(), vec![on("alice", "Alice")]),
+        change(acme(), vec![gone("bob"), on("alice", "Alice S.")]),
+        change(globex(), vec![on("bob", "Bob")]),
+        GroupChange::Unlisted { enterprise: globex(), digest: ListDigest::default() },
+        change("initech".parse().unwrap(), Vec::new()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        store.commit(&listed(seq as u64 + 1, change)).unwrap();
+    }
+    let mut reopened = reopen();
+    let store = reopened.as_deref_mut().unwrap_or(store);
+    let parts = store.load().unwrap().parts;
+    let counts: Vec<_> = parts.iter().map(|p| (p.enterprise.as_str(), p.accounts.len())).collect();
+    assert_eq!(counts, [("acme", 1), ("globex", 0), ("initech", 0)], "whoever has edited a list is known to");
+    let listed = on("alice", "Alice S.").listed.unwrap();
+    let alice: UserId = "alice".parse().unwrap();
+    let row = (UserKey::of(&alice), list::row_hash(&acme(), &alice, &listed), Role::Speak);
+    assert_eq!(parts[0].accounts, [row]);
+
+    let mut page = |since, after: Option<&str>| {
+        let after = after.map(|a| a.parse().unwrap());
+        let page = store.list_page(&PageQuery { group: GROUP, since: ListVersion(since), after }).unwrap();
+        assert_eq!((page.version, page.digest, page.accounts), (ListVersion(6), ListDigest([6; 16]), 6));
+        let word = |row: &AccountRow| format!("{} {} {}", row.version, row.account, row.listed.is_some());
+        (page.rows.iter().map(word).collect::<Vec<_>>(), page.more)
+    };
+    let all = ["3 acme/alice true", "3 acme/bob false", "5 globex/alice false", "5 globex/bob false"];
+    assert_eq!(page(0, None), (all.map(str::to_owned).to_vec(), false));
+    assert_eq!(page(3, None).0, all[2..], "all of a version");
+    assert_eq!(page(3, Some("acme/alice")).0, all[1..], "from within a version");
+    assert_eq!(page(6, None).0, [""; 0]);
+
+    let mut batch = vec![Change::Group(Group { number: GroupNumber(10_002), ..group() })];
+    for seq in 1..=5 {
+        let accounts = (0..250).map(|n| on(&format!("u{}", seq * 1000 + n), &"x".repeat(200))).collect();
+        batch.extend(self::listed(seq, change(acme(), accounts)).into_iter().filter_map(|c| match c {
+            Change::Append(r) => Some(Change::Append(Record { group: GroupNumber(10_002), ..r })),
+            _ => None,
+        }));
+    }
+    store.commit(&batch).unwrap();
+    let (mut seen, mut since, mut after) = (Vec::new(), ListVersion(0), None);
+    loop {
+        let page = store.list_page(&PageQuery { group: GroupNumber(10_002), since, after }).unwrap();
+        assert!(!page.rows.is_empty() && page.rows.len() <= limits::ACCOUNTS_PER_PAGE);
+        let last = page.rows.last().unwrap();
+        (since, after) = (last.version, Some(last.account.clone()));
+        seen.extend(page.rows.into_iter().map(|row| row.account));
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 1250, "pages leave nothing out");
+    seen.dedup();
+    assert_eq!(seen.len(), 1250, "and bring nothing twice");
+}
+
 #[test]
 fn memory() {
     keeps_everything(&mut MemoryStore::default(), || None);
+    keeps_lists(&mut MemoryStore::default(), || None);
 }
 
 #[test]
@@ -147,6 +233,9 @@ fn embedded() {
     let path = dir.path().join("center.db");
     let open = || Box::new(EmbeddedStore::open(&path).unwrap());
     keeps_everything(open().as_mut(), || Some(open()));
+    let path = dir.path().join("lists.db");
+    let open = || Box::new(EmbeddedStore::open(&path).unwrap());
+    keeps_lists(open().as_mut(), || Some(open()));
 }
 
 #[test]
@@ -206,10 +295,18 @@ fn a_store_of_version_1_is_read_and_becomes_one_of_today() {
     }
     drop(insert);
     drop(db);
-    for _ in 0..2 {
+    for parts in 0..2 {
         let mut store = EmbeddedStore::open(&path).unwrap();
-        assert_eq!(store.load().unwrap().groups[0].head, Seq(600));
-        assert_eq!(store.read_log(GROUP, Seq(0), 1000, usize::MAX).unwrap(), records);
+        let snapshot = store.load().unwrap();
+        assert_eq!(snapshot.groups[0].head, Seq(600 + parts));
+        assert_eq!(snapshot.groups[0].group.about.name, "Apollo");
+        assert_eq!(snapshot.parts.len() as u64, parts);
+        assert_eq!(store.read_log(GROUP, Seq(0), 600, usize::MAX).unwrap(), records);
+        let (enterprise, digest) = ("acme".parse().unwrap(), ListDigest::default());
+        let change = GroupChange::Listed { enterprise, accounts: vec![on("alice", "Alice")], digest };
+        let kind = RecordKind::Change(change);
+        let record = Record { seq: Seq(601 + parts), list: ListVersion(2), kind, ..records[599].clone() };
+        store.commit(&[Change::Append(record)]).unwrap();
     }
 }
 

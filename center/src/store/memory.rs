@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, N, Seq};
+use intergroup_schemas::ids::{
+    AccountId, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, ListVersion, N, Seq,
+};
+use intergroup_schemas::link::Change as GroupChange;
+use intergroup_schemas::list::{self, AccountRow, ListPage, Listed, UserKey};
 
 use super::{
-    Change, Enrolment, Enterprise, Fate, Gateway, Group, GroupState, MILESTONE, Member, Milestone, Record, RecordKind,
-    Snapshot, Store, StoreError,
+    Change, Enrolment, Enterprise, Fate, Gateway, Group, GroupState, ListPart, MILESTONE, Member, Milestone, PageQuery,
+    PageRoom, Record, RecordKind, Snapshot, Store, StoreError,
 };
 
 /// See the module.
@@ -32,7 +36,12 @@ struct Tables {
     marks: BTreeMap<(GroupNumber, GatewayId, Epoch), N>,
     refusals: BTreeMap<(GroupNumber, GatewayId, Epoch, N), Condition>,
     fates: BTreeMap<(GroupNumber, GatewayId, Seq), Fate>,
+    /// By group, the enterprises that have edited its list, and every account that ever was on it.
+    lists: BTreeMap<GroupNumber, BTreeMap<EnterpriseId, Part>>,
 }
+
+/// Of each account the version at which it changed last, and how it stands on the list.
+type Part = BTreeMap<AccountId, (ListVersion, Option<Listed>)>;
 
 impl MemoryStore {
     /// A store whose commits are lost by [`MemoryStore::crash`] unless [`MemoryStore::sync`] came between.
@@ -71,6 +80,7 @@ impl Store for MemoryStore {
             marks: t.marks.iter().map(|((g, w, e), n)| (*g, w.clone(), e.clone(), *n)).collect(),
             refusals: t.refusals.iter().map(|((g, w, e, n), c)| (*g, w.clone(), e.clone(), *n, *c)).collect(),
             fates: t.fates.values().cloned().collect(),
+            parts: t.parts(),
         })
     }
 
@@ -117,6 +127,34 @@ impl Store for MemoryStore {
         };
         Ok(self.disk.log(group).filter_map(source).collect())
     }
+
+    fn list_page(&mut self, query: &PageQuery) -> Result<ListPage, StoreError> {
+        let t = &self.disk;
+        let accounts = || t.lists.get(&query.group).into_iter().flat_map(BTreeMap::values).flatten();
+        let mut rows: Vec<_> = accounts()
+            .map(|(account, (version, listed))| AccountRow {
+                account: account.clone(),
+                version: *version,
+                listed: listed.clone(),
+            })
+            .filter(|row| match &query.after {
+                Some(after) => (row.version, &row.account) > (query.since, after),
+                None => row.version > query.since,
+            })
+            .collect();
+        rows.sort_by(|a, b| (a.version, &a.account).cmp(&(b.version, &b.account)));
+        let (all, mut room) = (rows.len(), PageRoom::new());
+        let fits = rows.iter().take_while(|row| room.take(row)).count();
+        rows.truncate(fits);
+        let group = t.groups.get(&query.group);
+        Ok(ListPage {
+            version: group.map_or(ListVersion(0), |g| g.list),
+            digest: group.map(|g| g.digest).unwrap_or_default(),
+            accounts: group.map_or(0, |g| g.accounts),
+            more: fits < all,
+            rows,
+        })
+    }
 }
 
 impl Tables {
@@ -147,6 +185,41 @@ impl Tables {
         state
     }
 
+    fn parts(&self) -> Vec<ListPart> {
+        let row = |(account, (_, listed)): (&AccountId, &(ListVersion, Option<Listed>))| {
+            let listed = listed.as_ref()?;
+            let row = list::row_hash(&account.enterprise, &account.user, listed);
+            Some((UserKey::of(&account.user), row, listed.role))
+        };
+        let part = |group: GroupNumber, enterprise: &EnterpriseId, accounts: &Part| ListPart {
+            group,
+            enterprise: enterprise.clone(),
+            accounts: accounts.iter().filter_map(row).collect(),
+        };
+        self.lists.iter().flat_map(|(g, parts)| parts.iter().map(|(e, accounts)| part(*g, e, accounts))).collect()
+    }
+
+    /// The accounts that an entry changes.
+    fn list(&mut self, record: &Record) {
+        let RecordKind::Change(change) = &record.kind else { return };
+        match change {
+            GroupChange::Listed { enterprise, accounts, .. } => {
+                let part = self.lists.entry(record.group).or_default().entry(enterprise.clone()).or_default();
+                for edit in accounts {
+                    let account = AccountId { enterprise: enterprise.clone(), user: edit.user.clone() };
+                    part.insert(account, (record.list, edit.listed.clone()));
+                }
+            }
+            GroupChange::Unlisted { enterprise, .. } => {
+                let part = self.lists.entry(record.group).or_default().entry(enterprise.clone()).or_default();
+                for row in part.values_mut().filter(|(_, listed)| listed.is_some()) {
+                    *row = (record.list, None);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn apply(&mut self, change: &Change) {
         match change.clone() {
             Change::Enterprise(e) => drop(self.enterprises.insert(e.id.clone(), e)),
@@ -155,7 +228,10 @@ impl Tables {
             Change::EnrolmentGone(secret) => drop(self.enrolments.remove(&secret)),
             Change::Group(g) => drop(self.groups.insert(g.number, g)),
             Change::Member(m) => drop(self.members.insert((m.group, m.gateway.clone()), m)),
-            Change::Append(record) => self.logs.entry(record.group).or_default().push_back(record),
+            Change::Append(record) => {
+                self.list(&record);
+                self.logs.entry(record.group).or_default().push_back(record);
+            }
             Change::Mark { group, gateway, epoch, n } => drop(self.marks.insert((group, gateway, epoch), n)),
             Change::Refused { group, gateway, epoch, n, condition } => {
                 self.refusals.insert((group, gateway, epoch, n), condition);

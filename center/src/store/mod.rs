@@ -11,9 +11,12 @@ pub mod memory;
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{
-    DisplayName, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq,
+    AccountId, DisplayName, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, Incarnation, ListDigest,
+    ListVersion, N, OriginKey, Seq,
 };
-use intergroup_schemas::link::{Change as GroupChange, Timestamp};
+use intergroup_schemas::limits;
+use intergroup_schemas::link::{About, Change as GroupChange, Timestamp};
+use intergroup_schemas::list::{self, AccountRow, ListPage, Role, RowHash, UserKey};
 
 /// Why a store cannot serve. The core treats every one alike: nothing was written, the store is read anew.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +38,7 @@ pub enum Change {
     Group(Group),
     /// A membership is new, ended, or has come further.
     Member(Member),
-    /// An entry at the end of a group's log.
+    /// An entry at the end of a group's log. One that changes the group's user list changes its accounts with it.
     Append(Record),
     /// The last n decided of a gateway's epoch in a group.
     Mark {
@@ -137,14 +140,18 @@ pub struct Enrolment {
 pub struct Group {
     /// Its number.
     pub number: GroupNumber,
-    /// Its name.
-    pub name: String,
+    /// Its name, description, subject and policy.
+    pub about: About,
     /// Who owns it.
     pub owner: EnterpriseId,
     /// The log's present life.
     pub incarnation: Incarnation,
     /// The present list version.
     pub list: ListVersion,
+    /// The digest of the user list at that version.
+    pub digest: ListDigest,
+    /// Accounts on it.
+    pub accounts: u64,
     /// Who may join.
     pub allowed: Vec<EnterpriseId>,
     /// Whether it has ended.
@@ -193,7 +200,7 @@ impl Record {
     pub fn bytes(&self) -> u64 {
         match &self.kind {
             RecordKind::Message { deliver, .. } => deliver.len() as u64,
-            RecordKind::Change(_) => 0,
+            RecordKind::Change(change) => change.weight() as u64,
         }
     }
 }
@@ -250,6 +257,54 @@ pub struct Snapshot {
     pub refusals: Vec<(GroupNumber, GatewayId, Epoch, N, Condition)>,
     /// Fates not yet trimmed with their entries.
     pub fates: Vec<Fate>,
+    /// User lists, by group and enterprise.
+    pub parts: Vec<ListPart>,
+}
+
+/// What an enterprise has on the user list of a group, as far as it must be at hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPart {
+    /// The group.
+    pub group: GroupNumber,
+    /// Whose.
+    pub enterprise: EnterpriseId,
+    /// The accounts on the list.
+    pub accounts: Vec<(UserKey, RowHash, Role)>,
+}
+
+/// Which page of a user list: what changed behind (`since`, `after`) in the order of [`ListPage`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageQuery {
+    /// The group.
+    pub group: GroupNumber,
+    /// The version of the last row known.
+    pub since: ListVersion,
+    /// Its account; none: everything that changed after `since`.
+    pub after: Option<AccountId>,
+}
+
+/// Counts what a page can hold.
+#[derive(Debug)]
+struct PageRoom {
+    rows: usize,
+    bytes: usize,
+}
+
+impl PageRoom {
+    fn new() -> Self {
+        Self { rows: limits::ACCOUNTS_PER_PAGE, bytes: limits::ACCOUNTS_BYTES }
+    }
+
+    /// Whether another row fits.
+    fn take(&mut self, row: &AccountRow) -> bool {
+        let weight = list::weight(&row.account.user, row.listed.as_ref());
+        let fits = self.rows > 0 && weight <= self.bytes;
+        if fits {
+            self.rows -= 1;
+            self.bytes -= weight;
+        }
+        fits
+    }
 }
 
 /// A group and where its log begins and ends.
@@ -309,6 +364,9 @@ pub trait Store: Send {
 
     /// The sources of a gateway's messages in a group, oldest first.
     fn sources(&mut self, group: GroupNumber, gateway: &GatewayId) -> Result<Vec<u64>, StoreError>;
+
+    /// A page of a group's user list, as of one moment. A group that is not there has an empty list of version 0.
+    fn list_page(&mut self, query: &PageQuery) -> Result<ListPage, StoreError>;
 
     /// Figures for the operator, as (name, value).
     fn figures(&self) -> Vec<(&'static str, u64)> {

@@ -279,6 +279,7 @@ impl Bridge {
                     ResponseBody::Groups { groups } => {
                         Reply::Groups(groups.into_iter().map(|info| (info.clone(), room(&info))).collect())
                     }
+                    ResponseBody::List { .. } => refused("the center gave an answer that was not asked for"),
                     ResponseBody::Refused { condition, text } => Reply::Refused { condition: Some(condition), text },
                 };
                 self.cx.reply(id, reply);
@@ -306,7 +307,7 @@ impl Bridge {
         };
         let mapping = Mapping {
             group: info.number,
-            name: info.name.clone(),
+            name: info.about.name.clone(),
             room: room.clone(),
             archive: probe.archive,
             ending: None,

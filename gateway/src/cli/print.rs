@@ -37,7 +37,7 @@ fn standing(standing: Standing) -> &'static str {
 
 fn line(group: &Group) -> String {
     let info = &group.info;
-    format!("{}  {}  {}, {}\n", info.number, info.name, standing(info.standing), room(group))
+    format!("{}  {}  {}, {}\n", info.number, info.about.name, standing(info.standing), room(group))
 }
 
 fn one(group: &Group) -> String {
@@ -134,12 +134,14 @@ mod tests {
         };
         let info = GroupInfo {
             number: GroupNumber(10_001),
-            name: "Apollo".into(),
+            about: Box::new(intergroup_schemas::link::About { name: "Apollo".into(), ..Default::default() }),
             owner: "acme".parse().unwrap(),
             incarnation: "i1".parse().unwrap(),
             head: Seq(9),
             head_hash: HistoryHash::default(),
             list: ListVersion(2),
+            digest: Default::default(),
+            accounts: 0,
             standing: Standing::Member,
             joined_at: Seq(1),
             joined_hash: HistoryHash::default(),

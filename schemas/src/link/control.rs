@@ -5,7 +5,9 @@ use super::encode::word;
 use super::node::Node;
 use super::write::Element;
 use super::*;
+use crate::ids::AccountId;
 use crate::limits;
+use crate::list::{AccountRow, ListPage, Listed};
 
 fn broken(text: String) -> DecodeError {
     DecodeError::Link { condition: Condition::BadRequest, text }
@@ -28,6 +30,25 @@ pub(super) fn write_request(e: &mut Element<'_>, body: &RequestBody) {
         RequestBody::DeleteGroup { group } => of_group(e, "delete-group", *group),
         RequestBody::ListGroups {} => e.child("list-groups").finish(),
         RequestBody::ShowGroup { group } => of_group(e, "show-group", *group),
+        RequestBody::DescribeGroup { group, about } => {
+            let mut c = e.child("describe-group");
+            c.attr("group", group);
+            write_about(&mut c, about);
+            c.finish();
+        }
+        RequestBody::TransferGroup { group, enterprise } => {
+            let mut c = e.child("transfer-group");
+            c.attr("group", group).attr("enterprise", enterprise);
+            c.finish();
+        }
+        RequestBody::FetchList { group, since, after } => {
+            let mut c = e.child("fetch-list");
+            c.attr("group", group).attr("since", since);
+            if let Some(after) = after {
+                c.attr("after", after);
+            }
+            c.finish();
+        }
     }
 }
 
@@ -48,21 +69,150 @@ pub(super) fn read_request(node: &Node) -> Result<RequestBody, DecodeError> {
         "delete-group" => RequestBody::DeleteGroup { group: node.get("group")? },
         "list-groups" => RequestBody::ListGroups {},
         "show-group" => RequestBody::ShowGroup { group: node.get("group")? },
+        "describe-group" => RequestBody::DescribeGroup { group: node.get("group")?, about: read_about(node)? },
+        "transfer-group" => {
+            RequestBody::TransferGroup { group: node.get("group")?, enterprise: node.get("enterprise")? }
+        }
+        "fetch-list" => {
+            RequestBody::FetchList { group: node.get("group")?, since: node.get("since")?, after: node.maybe("after")? }
+        }
         other => return Err(broken(format!("there is no request {other:?}"))),
     })
 }
 
-pub(super) fn write_change(e: &mut Element<'_>, change: &Change) {
-    let mut gateway = |name, enterprise: &EnterpriseId, gateway: &GatewayName, display: &DisplayName| {
-        let mut c = e.child(name);
-        c.attr("enterprise", enterprise).attr("gateway", gateway).attr("display", display);
-        c.finish();
-    };
-    match change {
-        Change::Joined { enterprise, gateway: g, display } => gateway("joined", enterprise, g, display),
-        Change::Left { enterprise, gateway: g, display } => gateway("left", enterprise, g, display),
-        Change::Deleted {} => e.child("deleted").finish(),
+// ---------------------------------------------------------------- accounts of lists
+
+/// The accounts of an edit, or of an entry.
+pub(super) fn write_accounts(e: &mut Element<'_>, accounts: &[AccountEdit]) {
+    for edit in accounts {
+        let mut c = e.child(if edit.listed.is_some() { "account" } else { "gone" });
+        c.text("user", edit.user.as_str());
+        finish_account(c, edit.listed.as_ref());
     }
+}
+
+fn finish_account(mut c: Element<'_>, listed: Option<&Listed>) {
+    if let Some(listed) = listed {
+        c.text("display", listed.display.as_str()).text("role", &word(listed.role));
+    }
+    c.finish();
+}
+
+pub(super) fn read_accounts(node: &Node, most: usize) -> Result<Vec<AccountEdit>, DecodeError> {
+    let account = |n: &Node| {
+        let user = n.get("user")?;
+        Ok(Some(match n.name.as_str() {
+            "account" => AccountEdit { listed: Some(read_listed(n, &user)?), user },
+            "gone" => AccountEdit { user, listed: None },
+            _ => return Ok(None),
+        }))
+    };
+    node.all(most)?.iter().filter_map(|n| account(n).transpose()).collect()
+}
+
+/// Whatever a name was, from here on it has nothing that does not show.
+fn read_listed(node: &Node, user: &UserId) -> Result<Listed, DecodeError> {
+    let display = DisplayName::neutral(&node.text_attr("display")?).or_else(|| DisplayName::neutral(user.as_str()));
+    let display = display.ok_or_else(|| broken("an account without a name that shows".into()))?;
+    Ok(Listed { display, role: node.word("role")? })
+}
+
+fn write_page(e: &mut Element<'_>, group: GroupNumber, page: &ListPage) {
+    let mut c = e.child("list");
+    c.attr("group", &group).attr("version", &page.version).attr("digest", &page.digest);
+    c.attr("accounts", &page.accounts).flag("more", page.more);
+    for row in &page.rows {
+        let mut r = c.child(if row.listed.is_some() { "account" } else { "gone" });
+        r.text("enterprise", row.account.enterprise.as_str()).text("user", row.account.user.as_str());
+        r.number("version", row.version.0);
+        finish_account(r, row.listed.as_ref());
+    }
+    c.finish();
+}
+
+fn read_page(node: &Node) -> Result<ListPage, DecodeError> {
+    let row = |n: &Node| {
+        let user: UserId = n.get("user")?;
+        let listed = match n.name.as_str() {
+            "account" => Some(read_listed(n, &user)?),
+            "gone" => None,
+            _ => return Ok(None),
+        };
+        let account = AccountId { enterprise: n.get("enterprise")?, user };
+        Ok(Some(AccountRow { account, version: n.get("version")?, listed }))
+    };
+    Ok(ListPage {
+        version: node.get("version")?,
+        digest: node.get("digest")?,
+        accounts: node.number("accounts")?,
+        rows: node
+            .all(limits::ACCOUNTS_PER_PAGE)?
+            .iter()
+            .filter_map(|n| row(n).transpose())
+            .collect::<Result<_, DecodeError>>()?,
+        more: node.flag("more")?,
+    })
+}
+
+fn write_about(e: &mut Element<'_>, about: &About) {
+    e.attr("name", &about.name).attr("description", &about.description).attr("subject", &about.subject);
+    e.attr("policy", &word(about.policy));
+}
+
+fn read_about(node: &Node) -> Result<About, DecodeError> {
+    Ok(About {
+        name: node.text_attr("name")?,
+        description: node.text_or_none("description"),
+        subject: node.text_or_none("subject"),
+        policy: node.word_or_default("policy")?,
+    })
+}
+
+// ---------------------------------------------------------------- changes
+
+pub(super) fn write_change(e: &mut Element<'_>, change: &Change) {
+    match change {
+        Change::Joined { enterprise, gateway, display } => of_gateway(e, "joined", enterprise, gateway, display),
+        Change::Left { enterprise, gateway, display } => of_gateway(e, "left", enterprise, gateway, display),
+        Change::Deleted {} => e.child("deleted").finish(),
+        Change::Listed { enterprise, accounts, digest } => {
+            let mut c = e.child("listed");
+            c.attr("enterprise", enterprise).attr("digest", digest);
+            write_accounts(&mut c, accounts);
+            c.finish();
+        }
+        Change::Unlisted { enterprise, digest } => {
+            let mut c = e.child("unlisted");
+            c.attr("enterprise", enterprise).attr("digest", digest);
+            c.finish();
+        }
+        Change::Described(about) => {
+            let mut c = e.child("described");
+            write_about(&mut c, about);
+            c.finish();
+        }
+        Change::Owned { enterprise } => of_enterprise(e, "owned", enterprise),
+        Change::Suspended { enterprise } => of_enterprise(e, "suspended", enterprise),
+        Change::Resumed { enterprise } => of_enterprise(e, "resumed", enterprise),
+    }
+}
+
+fn of_gateway(
+    e: &mut Element<'_>,
+    name: &'static str,
+    enterprise: &EnterpriseId,
+    gateway: &GatewayName,
+    display: &DisplayName,
+) {
+    let mut c = e.child(name);
+    c.attr("enterprise", enterprise).attr("gateway", gateway).attr("display", display);
+    c.finish();
+}
+
+fn of_enterprise(e: &mut Element<'_>, name: &'static str, enterprise: &EnterpriseId) {
+    let mut c = e.child(name);
+    c.attr("enterprise", enterprise);
+    c.finish();
 }
 
 pub(super) fn read_change(node: &Node) -> Result<Change, DecodeError> {
@@ -71,6 +221,16 @@ pub(super) fn read_change(node: &Node) -> Result<Change, DecodeError> {
         "joined" => gateway().map(|(enterprise, gateway, display)| Change::Joined { enterprise, gateway, display })?,
         "left" => gateway().map(|(enterprise, gateway, display)| Change::Left { enterprise, gateway, display })?,
         "deleted" => Change::Deleted {},
+        "listed" => Change::Listed {
+            enterprise: node.get("enterprise")?,
+            accounts: read_accounts(node, limits::ACCOUNTS_PER_EDIT)?,
+            digest: node.get("digest")?,
+        },
+        "unlisted" => Change::Unlisted { enterprise: node.get("enterprise")?, digest: node.get("digest")? },
+        "described" => Change::Described(read_about(node)?),
+        "owned" => Change::Owned { enterprise: node.get("enterprise")? },
+        "suspended" => Change::Suspended { enterprise: node.get("enterprise")? },
+        "resumed" => Change::Resumed { enterprise: node.get("enterprise")? },
         other => return Err(broken(format!("there is no change {other:?}"))),
     })
 }
@@ -86,6 +246,7 @@ pub(super) fn write_response(e: &mut Element<'_>, body: &ResponseBody) {
             }
             c.finish();
         }
+        ResponseBody::List { group, page } => write_page(e, *group, page),
         ResponseBody::Refused { condition, text } => {
             let mut c = e.child("refused");
             c.attr("condition", &condition.as_str()).attr("text", text);
@@ -96,9 +257,11 @@ pub(super) fn write_response(e: &mut Element<'_>, body: &ResponseBody) {
 
 fn write_group(e: &mut Element<'_>, info: &GroupInfo) {
     let mut c = e.child("group");
-    c.attr("number", &info.number).attr("name", &info.name).attr("owner", &info.owner);
+    c.attr("number", &info.number);
+    write_about(&mut c, &info.about);
+    c.attr("owner", &info.owner);
     c.attr("incarnation", &info.incarnation).attr("head", &info.head).attr("head-hash", &info.head_hash);
-    c.attr("list", &info.list);
+    c.attr("list", &info.list).attr("digest", &info.digest).attr("accounts", &info.accounts);
     c.attr("standing", &word(info.standing)).attr("joined-at", &info.joined_at).attr("joined-hash", &info.joined_hash);
     for enterprise in &info.allowed {
         let mut a = c.child("allowed");
@@ -121,6 +284,7 @@ pub(super) fn read_response(node: &Node) -> Result<ResponseBody, DecodeError> {
         "groups" => ResponseBody::Groups {
             groups: node.children("group", limits::GROUPS_PER_GATEWAY)?.map(read_group).collect::<Result<_, _>>()?,
         },
+        "list" => ResponseBody::List { group: node.get("group")?, page: read_page(node)? },
         "refused" => ResponseBody::Refused { condition: node.condition()?, text: node.text_attr("text")? },
         other => return Err(broken(format!("there is no response {other:?}"))),
     })
@@ -130,12 +294,14 @@ fn read_group(node: &Node) -> Result<GroupInfo, DecodeError> {
     let most = 2 * limits::GROUPS_PER_GATEWAY;
     Ok(GroupInfo {
         number: node.get("number")?,
-        name: node.text_attr("name")?,
+        about: Box::new(read_about(node)?),
         owner: node.get("owner")?,
         incarnation: node.get("incarnation")?,
         head: node.get("head")?,
         head_hash: node.get("head-hash")?,
         list: node.get("list")?,
+        digest: node.maybe("digest")?.unwrap_or_default(),
+        accounts: node.number_or_none("accounts")?,
         standing: node.word("standing")?,
         joined_at: node.get("joined-at")?,
         joined_hash: node.get("joined-hash")?,
@@ -180,5 +346,6 @@ pub(super) fn read_welcome_group(node: &Node) -> Result<WelcomeGroup, DecodeErro
         common: node.get("common")?,
         decided: node.get("decided")?,
         list: node.get("list")?,
+        digest: node.maybe("digest")?.unwrap_or_default(),
     })
 }

@@ -75,6 +75,7 @@ pub fn to_center(frame: &Bytes) -> Result<ToCenter> {
                 .map(control::read_hello_group)
                 .collect::<Result<_>>()?,
         }),
+        "edit" => ToCenter::Edit(edit(&node)?),
         "resume" => ToCenter::Resume(Resume { group: node.get("group")?, after: node.get("after")? }),
         "settled" => ToCenter::Settled(Settled {
             group: node.get("group")?,
@@ -163,6 +164,16 @@ pub fn to_gateway(frame: &Bytes) -> Result<ToGateway> {
         "bye" => ToGateway::Bye(Bye { condition: node.condition()?, text: node.text_attr("text")? }),
         other => return Err(broken(format!("a center does not send {other:?}"))),
     })
+}
+
+/// An edit whose accounts are not sound is refused like a message whose payload is not.
+fn edit(node: &Node) -> Result<Edit> {
+    let (group, epoch, n) = (node.get("group")?, node.get("epoch")?, node.get("n")?);
+    let (enterprise, base) = (node.get("enterprise")?, node.get("base")?);
+    match control::read_accounts(node, limits::ACCOUNTS_PER_EDIT) {
+        Ok(accounts) => Ok(Edit { group, epoch, n, enterprise, base, accounts }),
+        Err(_) => Err(DecodeError::Relay { group, epoch, n, condition: Condition::InvalidAccount }),
+    }
 }
 
 fn text(frame: &Bytes) -> Result<&str> {

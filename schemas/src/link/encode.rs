@@ -58,6 +58,11 @@ pub fn to_center(what: &ToCenter) -> String {
             e.finish();
             out
         }
+        ToCenter::Edit(x) => stanza("edit", |e| {
+            e.attr("group", &x.group).attr("epoch", &x.epoch).attr("n", &x.n);
+            e.attr("enterprise", &x.enterprise).attr("base", &x.base);
+            control::write_accounts(e, &x.accounts);
+        }),
         ToCenter::Resume(r) => stanza("resume", |e| resume(e, r)),
         ToCenter::Settled(s) => stanza("settled", |e| {
             e.attr("group", &s.group).attr("upto", &s.upto);
@@ -133,7 +138,7 @@ pub fn to_gateway(what: &ToGateway) -> String {
                     .attr("history", &word(g.history))
                     .attr("common", &g.common)
                     .attr("decided", &g.decided);
-                c.attr("list", &g.list);
+                c.attr("list", &g.list).attr("digest", &g.digest);
                 c.finish();
             }
         }),

@@ -23,9 +23,10 @@ pub use request::{GroupInfo, MemberInfo, Request, RequestBody, Response, Respons
 
 use crate::conditions::Condition;
 use crate::ids::{
-    DisplayName, EnterpriseId, Epoch, GatewayName, GroupNumber, HistoryHash, Incarnation, ListVersion, N, OriginKey,
-    Seq, SourceId, UserId,
+    DisplayName, EnterpriseId, Epoch, GatewayName, GroupNumber, HistoryHash, Incarnation, ListDigest, ListVersion, N,
+    OriginKey, Seq, SourceId, UserId,
 };
+use crate::list::{AccountEdit, Policy};
 
 /// The namespace of the link's stanzas; its last part is the major version.
 pub const NAMESPACE: &str = "urn:intergroup:link:1";
@@ -52,6 +53,8 @@ pub enum ToCenter {
     Hello(Hello),
     /// A message on its way to a group.
     Relay(Relay),
+    /// An edit of a group's user list, in the same order as messages.
+    Edit(Edit),
     /// From which seq a group's stream is to start, or to start anew.
     Resume(Resume),
     /// What became of the messages delivered.
@@ -118,6 +121,24 @@ pub struct Relay {
     pub late: bool,
     /// The children, as UTF-8 XML of any number of elements (see the payload table); well-formed, within limits.
     pub payload: Bytes,
+}
+
+/// An edit of the gateway's enterprise's part of a group's user list. It has its n among the gateway's messages, so that both
+/// sides judge every message by the same list, and is decided like one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The group.
+    pub group: GroupNumber,
+    /// With `n`, the edit's identity.
+    pub epoch: Epoch,
+    /// See [`Relay::n`].
+    pub n: N,
+    /// Whose part is edited; the center takes only the enterprise of the certificate.
+    pub enterprise: EnterpriseId,
+    /// The list version on which it was based.
+    pub base: ListVersion,
+    /// Each account at most once; see [`crate::list::check`]. None: the enterprise has nobody on the list (yet).
+    pub accounts: Vec<AccountEdit>,
 }
 
 /// Start (or start anew) a group's stream behind `after`.
@@ -228,6 +249,8 @@ pub struct WelcomeGroup {
     pub decided: N,
     /// The present list version.
     pub list: ListVersion,
+    /// The digest of the list at that version.
+    pub digest: ListDigest,
 }
 
 /// Whether a gateway belongs to a group.
@@ -383,6 +406,68 @@ pub enum Change {
     },
     /// The group has ended; nothing follows.
     Deleted {},
+    /// Accounts of an enterprise were added, changed or removed.
+    Listed {
+        /// Whose.
+        enterprise: EnterpriseId,
+        /// Which; never more than one edit may name.
+        accounts: Vec<AccountEdit>,
+        /// The digest of the whole list from here on.
+        digest: ListDigest,
+    },
+    /// All accounts of an enterprise were removed, since its last gateway is no longer a member.
+    Unlisted {
+        /// Whose.
+        enterprise: EnterpriseId,
+        /// The digest of the whole list from here on.
+        digest: ListDigest,
+    },
+    /// Name, description, subject or policy have changed; these are the present ones.
+    Described(About),
+    /// The group belongs to another enterprise.
+    Owned {
+        /// The owner from here on.
+        enterprise: EnterpriseId,
+    },
+    /// The center's operator has suspended a member enterprise: nothing of it comes until it is resumed.
+    Suspended {
+        /// Which.
+        enterprise: EnterpriseId,
+    },
+    /// A suspended member enterprise is back.
+    Resumed {
+        /// Which.
+        enterprise: EnterpriseId,
+    },
+}
+
+impl Change {
+    /// About how many bytes it takes in a stanza.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Change::Listed { accounts, .. } => {
+                accounts.iter().map(|a| crate::list::weight(&a.user, a.listed.as_ref())).sum()
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// What a group says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// What people call it; at most [`crate::limits::GROUP_NAME_BYTES`].
+    pub name: String,
+    /// What it is for; at most [`crate::limits::GROUP_TEXT_BYTES`].
+    #[serde(default)]
+    pub description: String,
+    /// What is being talked about; at most as long.
+    #[serde(default)]
+    pub subject: String,
+    /// Who may speak.
+    #[serde(default)]
+    pub policy: Policy,
 }
 
 /// What became of messages at another member: all up to `upto` have their outcome there; of the gateway's own messages,

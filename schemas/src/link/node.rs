@@ -106,6 +106,21 @@ impl Node {
         value.parse().map_err(|_| broken(format!("{name} of <{}> is not a number in range", self.name)))
     }
 
+    /// A number that a program of an older version does not say: 0 then.
+    pub(super) fn number_or_none(&self, name: &str) -> Result<u64, DecodeError> {
+        if self.attributes.contains_key(name) { self.number(name) } else { Ok(0) }
+    }
+
+    /// Text that a program of an older version does not say: empty then.
+    pub(super) fn text_or_none(&self, name: &str) -> String {
+        self.attributes.get(name).cloned().unwrap_or_default()
+    }
+
+    /// A word that a program of an older version does not say.
+    pub(super) fn word_or_default<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, DecodeError> {
+        if self.attributes.contains_key(name) { self.word(name) } else { Ok(T::default()) }
+    }
+
     pub(super) fn flag(&self, name: &str) -> Result<bool, DecodeError> {
         self.attributes.get(name).map_or(Ok(false), |value| truth(value))
     }
@@ -127,14 +142,16 @@ impl Node {
         name: &'a str,
         most: usize,
     ) -> Result<impl Iterator<Item = &'a Node>, DecodeError> {
-        if self.nodes.len() > most {
-            return Err(broken(format!(
-                "<{}> has {} children, of which {most} are allowed",
-                self.name,
-                self.nodes.len()
-            )));
+        Ok(self.all(most)?.iter().filter(move |node| node.name == name))
+    }
+
+    /// All children, of whatever name.
+    pub(super) fn all(&self, most: usize) -> Result<&[Node], DecodeError> {
+        let count = self.nodes.len();
+        if count > most {
+            return Err(broken(format!("<{}> has {count} children, of which {most} are allowed", self.name)));
         }
-        Ok(self.nodes.iter().filter(move |node| node.name == name))
+        Ok(&self.nodes)
     }
 
     pub(super) fn only_child(&self) -> Result<&Node, DecodeError> {

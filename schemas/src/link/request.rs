@@ -2,9 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Standing;
+use super::{About, Standing};
 use crate::conditions::Condition;
-use crate::ids::{DisplayName, EnterpriseId, GatewayName, GroupNumber, HistoryHash, Incarnation, ListVersion, Seq};
+use crate::ids::{
+    AccountId, DisplayName, EnterpriseId, GatewayName, GroupNumber, HistoryHash, Incarnation, ListDigest, ListVersion,
+    Seq,
+};
+use crate::list::ListPage;
 
 /// A request; answered by a [`Response`] with the same id. Typed with serde.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +57,29 @@ pub enum RequestBody {
         /// The group.
         group: GroupNumber,
     },
+    /// The owner changes name, description, subject or policy.
+    DescribeGroup {
+        /// The group.
+        group: GroupNumber,
+        /// All of them, as they are to be.
+        about: About,
+    },
+    /// The owner gives the group to another member enterprise.
+    TransferGroup {
+        /// The group.
+        group: GroupNumber,
+        /// The owner to be.
+        enterprise: EnterpriseId,
+    },
+    /// A page of the group's user list: what changed behind (`since`, `after`), in the order of [`ListPage`].
+    FetchList {
+        /// The group.
+        group: GroupNumber,
+        /// The version of the last row that is known; 0: all.
+        since: ListVersion,
+        /// The account of that row; none: all that changed after version `since`.
+        after: Option<AccountId>,
+    },
 }
 
 /// Answer to a request.
@@ -77,6 +104,13 @@ pub enum ResponseBody {
         /// In order of number.
         groups: Vec<GroupInfo>,
     },
+    /// A page of a group's user list.
+    List {
+        /// The group.
+        group: GroupNumber,
+        /// The page.
+        page: ListPage,
+    },
     /// It was not done.
     Refused {
         /// Why.
@@ -91,8 +125,9 @@ pub enum ResponseBody {
 pub struct GroupInfo {
     /// Its number.
     pub number: GroupNumber,
-    /// Its name.
-    pub name: String,
+    /// Its name, description, subject and policy.
+    #[serde(flatten)]
+    pub about: Box<About>,
     /// The enterprise that owns it.
     pub owner: EnterpriseId,
     /// The log's life.
@@ -103,6 +138,12 @@ pub struct GroupInfo {
     pub head_hash: HistoryHash,
     /// The list version.
     pub list: ListVersion,
+    /// The digest of the list.
+    #[serde(default)]
+    pub digest: ListDigest,
+    /// Accounts on the list.
+    #[serde(default)]
+    pub accounts: u64,
     /// Whether the asking gateway belongs to it.
     pub standing: Standing,
     /// Where the asking gateway's present membership begins (its own `joined` entry).

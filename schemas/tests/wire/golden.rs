@@ -77,9 +77,10 @@ fn every_kind_of_stanza_has_a_sample() {
         ToCenter::Credit(_) => 4,
         ToCenter::Confirm(_) => 5,
         ToCenter::Request(_) => 6,
+        ToCenter::Edit(_) => 7,
     };
     let kinds: BTreeSet<_> = samples::to_center().iter().map(|(_, s)| to_center(s)).collect();
-    assert_eq!(kinds, (0..=6).collect());
+    assert_eq!(kinds, (0..=7).collect());
     let to_gateway = |stanza: &ToGateway| match stanza {
         ToGateway::Welcome(_) => 0,
         ToGateway::Decided(_) => 1,
@@ -155,5 +156,44 @@ fn a_bad_payload_refuses_one_message_and_a_bad_envelope_the_link() {
     ] {
         let refused = decode::to_center(&Bytes::copy_from_slice(bad.as_bytes()));
         assert!(matches!(refused, Err(DecodeError::Link { .. })), "{bad}: {refused:?}");
+    }
+}
+
+/// An edit is refused as a whole, not the link; and names are fit to be shown whatever was written.
+#[test]
+fn a_bad_account_refuses_one_edit_and_a_name_that_deceives_is_made_plain() {
+    let frame = |accounts: &str| {
+        Bytes::from(format!(
+            "<edit xmlns='urn:intergroup:link:1' group='1' epoch='k' n='2' enterprise='acme' base='1'>{accounts}</edit>"
+        ))
+    };
+    let many = "<gone user='a'/>".repeat(intergroup_schemas::limits::ACCOUNTS_PER_EDIT + 1);
+    for bad in [
+        "<account user='a b' display='A' role='speak'/>",
+        "<account user='a/b' display='A' role='speak'/>",
+        "<account display='A' role='speak'/>",
+        "<account user='a' role='speak'/>",
+        "<account user='a' display='A'/>",
+        "<account user='a' display='A' role='owner'/>",
+        "<gone/>",
+        &many,
+    ] {
+        let refused = decode::to_center(&frame(bad));
+        let condition = intergroup_schemas::conditions::Condition::InvalidAccount;
+        assert!(
+            matches!(&refused, Err(DecodeError::Relay { condition: c, .. }) if *c == condition),
+            "{bad}: {refused:?}"
+        );
+    }
+    for (written, shown) in [
+        ("&#x202E;Alice&#x2069;", "Alice"),
+        ("Ali&#x200B;ce", "Alice"),
+        ("Alice\n(Globex)", "Alice (Globex)"),
+        ("&#x200D;", "a"),
+    ] {
+        let edit = decode::to_center(&frame(&format!("<account user='a' display='{written}' role='speak'/>")));
+        let Ok(ToCenter::Edit(edit)) = edit else { panic!("{edit:?}") };
+        let listed = edit.accounts[0].listed.as_ref().expect("a name");
+        assert_eq!(listed.display.as_str(), shown);
     }
 }

@@ -6,6 +6,7 @@ use intergroup_schemas::ids::*;
 use intergroup_schemas::limits;
 use intergroup_schemas::link::decode::{self, DecodeError};
 use intergroup_schemas::link::*;
+use intergroup_schemas::list::{AccountEdit, AccountRow, ListPage, Listed, Policy, Role};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -96,6 +97,41 @@ fn standing() -> impl Strategy<Value = Standing> {
     prop::sample::select(vec![Standing::Member, Standing::Left, Standing::Deleted, Standing::Unknown])
 }
 
+fn digest() -> impl Strategy<Value = ListDigest> {
+    any::<[u8; 16]>().prop_map(ListDigest)
+}
+
+fn about() -> impl Strategy<Value = About> {
+    let policy = prop::sample::select(vec![Policy::Open, Policy::Announcements]);
+    (text(), text(), text(), policy).prop_map(|(name, description, subject, policy)| About {
+        name,
+        description,
+        subject,
+        policy,
+    })
+}
+
+fn listed() -> impl Strategy<Value = Option<Listed>> {
+    let display = visible().prop_filter_map("nothing shows", |s| DisplayName::neutral(&s));
+    let role = prop::sample::select(vec![Role::Speak, Role::ReadOnly]);
+    prop::option::of((display, role).prop_map(|(display, role)| Listed { display, role }))
+}
+
+fn accounts() -> impl Strategy<Value = Vec<AccountEdit>> {
+    vec((user(), listed()).prop_map(|(user, listed)| AccountEdit { user, listed }), 0..5)
+}
+
+fn account() -> impl Strategy<Value = AccountId> {
+    (enterprise(), user()).prop_map(|(enterprise, user)| AccountId { enterprise, user })
+}
+
+fn page() -> impl Strategy<Value = ListPage> {
+    let row =
+        (account(), list(), listed()).prop_map(|(account, version, listed)| AccountRow { account, version, listed });
+    (list(), digest(), any::<u64>(), vec(row, 0..5), any::<bool>())
+        .prop_map(|(version, digest, accounts, rows, more)| ListPage { version, digest, accounts, rows, more })
+}
+
 fn hello_group() -> impl Strategy<Value = HelloGroup> {
     let places = vec((seq(), hash()), 0..=limits::HELLO_PLACES);
     (group(), prop::option::of(incarnation()), seq(), hash(), places, epoch(), n()).prop_map(
@@ -138,6 +174,13 @@ fn request() -> impl Strategy<Value = RequestBody> {
         group().prop_map(|group| RequestBody::DeleteGroup { group }),
         Just(RequestBody::ListGroups {}),
         group().prop_map(|group| RequestBody::ShowGroup { group }),
+        (group(), about()).prop_map(|(group, about)| RequestBody::DescribeGroup { group, about }),
+        (group(), enterprise()).prop_map(|(group, enterprise)| RequestBody::TransferGroup { group, enterprise }),
+        (group(), list(), prop::option::of(account())).prop_map(|(group, since, after)| RequestBody::FetchList {
+            group,
+            since,
+            after
+        }),
     ]
 }
 
@@ -148,6 +191,11 @@ pub(crate) fn to_center() -> impl Strategy<Value = ToCenter> {
         (any::<u16>(), text(), vec(hello_group(), 0..4))
             .prop_map(|(version, software, groups)| ToCenter::Hello(Hello { version, software, groups })),
         relay().prop_map(ToCenter::Relay),
+        (group(), epoch(), n(), enterprise(), list(), accounts()).prop_map(
+            |(group, epoch, n, enterprise, base, accounts)| {
+                ToCenter::Edit(Edit { group, epoch, n, enterprise, base, accounts })
+            }
+        ),
         (group(), seq()).prop_map(|(group, after)| ToCenter::Resume(Resume { group, after })),
         (group(), seq(), refused).prop_map(|(group, upto, refused)| ToCenter::Settled(Settled {
             group,
@@ -162,8 +210,8 @@ pub(crate) fn to_center() -> impl Strategy<Value = ToCenter> {
 
 fn welcome() -> impl Strategy<Value = Welcome> {
     let history = prop::sample::select(vec![History::Same, History::Trimmed, History::Forked]);
-    let group = (group(), standing(), incarnation(), seq(), history, seq(), n(), list()).prop_map(
-        |(group, standing, incarnation, head, history, common, decided, list)| WelcomeGroup {
+    let group = (group(), standing(), incarnation(), seq(), history, seq(), n(), (list(), digest())).prop_map(
+        |(group, standing, incarnation, head, history, common, decided, (list, digest))| WelcomeGroup {
             group,
             standing,
             incarnation,
@@ -172,6 +220,7 @@ fn welcome() -> impl Strategy<Value = Welcome> {
             common,
             decided,
             list,
+            digest,
         },
     );
     let figures = (any::<u16>(), any::<u32>(), any::<u32>(), any::<u32>());
@@ -202,6 +251,16 @@ fn change() -> impl Strategy<Value = Change> {
             display
         }),
         Just(Change::Deleted {}),
+        (enterprise(), accounts(), digest()).prop_map(|(enterprise, accounts, digest)| Change::Listed {
+            enterprise,
+            accounts,
+            digest
+        }),
+        (enterprise(), digest()).prop_map(|(enterprise, digest)| Change::Unlisted { enterprise, digest }),
+        about().prop_map(Change::Described),
+        enterprise().prop_map(|enterprise| Change::Owned { enterprise }),
+        enterprise().prop_map(|enterprise| Change::Suspended { enterprise }),
+        enterprise().prop_map(|enterprise| Change::Resumed { enterprise }),
     ]
 }
 
@@ -209,25 +268,27 @@ fn group_info() -> impl Strategy<Value = GroupInfo> {
     let member = (enterprise(), display(), gateway(), seq(), any::<bool>()).prop_map(
         |(enterprise, display, gateway, settled, online)| MemberInfo { enterprise, display, gateway, settled, online },
     );
-    let log = (incarnation(), seq(), hash(), list(), seq(), hash());
-    (group(), text(), enterprise(), standing(), log, vec(enterprise(), 0..4), vec(member, 0..4)).prop_map(
+    let log = (incarnation(), seq(), hash(), (list(), digest(), any::<u64>()), seq(), hash());
+    (group(), about(), enterprise(), standing(), log, vec(enterprise(), 0..4), vec(member, 0..4)).prop_map(
         |(
             number,
-            name,
+            about,
             owner,
             standing,
-            (incarnation, head, head_hash, list, joined_at, joined_hash),
+            (incarnation, head, head_hash, (list, digest, accounts), joined_at, joined_hash),
             allowed,
             members,
         )| {
             GroupInfo {
                 number,
-                name,
+                about: Box::new(about),
                 owner,
                 incarnation,
                 head,
                 head_hash,
                 list,
+                digest,
+                accounts,
                 standing,
                 joined_at,
                 joined_hash,
@@ -243,6 +304,7 @@ fn response() -> impl Strategy<Value = ResponseBody> {
         Just(ResponseBody::Done {}),
         group_info().prop_map(ResponseBody::Group),
         vec(group_info(), 0..3).prop_map(|groups| ResponseBody::Groups { groups }),
+        (group(), page()).prop_map(|(group, page)| ResponseBody::List { group, page }),
         (condition(), text()).prop_map(|(condition, text)| ResponseBody::Refused { condition, text }),
     ]
 }

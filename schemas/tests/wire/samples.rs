@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{HistoryHash, ListVersion, N, Seq};
+use intergroup_schemas::ids::{HistoryHash, ListDigest, ListVersion, N, Seq};
 use intergroup_schemas::link::*;
+use intergroup_schemas::list::{AccountEdit, AccountRow, ListPage, Listed, Policy, Role};
 
 fn relay() -> Relay {
     Relay {
@@ -23,12 +24,14 @@ fn relay() -> Relay {
 fn group_info() -> GroupInfo {
     GroupInfo {
         number: "10001".parse().unwrap(),
-        name: "Apollo\n<1>".into(),
+        about: Box::new(about()),
         owner: "acme".parse().unwrap(),
         incarnation: "i1".parse().unwrap(),
         head: Seq(7),
         head_hash: HistoryHash([8; 16]),
         list: ListVersion(3),
+        digest: ListDigest([6; 16]),
+        accounts: 2,
         standing: Standing::Member,
         joined_at: Seq(1),
         joined_hash: HistoryHash([7; 16]),
@@ -41,6 +44,37 @@ fn group_info() -> GroupInfo {
             online: true,
         }],
     }
+}
+
+fn about() -> About {
+    About {
+        name: "Apollo\n<1>".into(),
+        description: "To the moon & back".into(),
+        subject: "'Landing'".into(),
+        policy: Policy::Announcements,
+    }
+}
+
+fn listed(display: &str, role: Role) -> Option<Listed> {
+    Some(Listed { display: display.parse().unwrap(), role })
+}
+
+fn accounts() -> Vec<AccountEdit> {
+    vec![
+        AccountEdit { user: "alice".parse().unwrap(), listed: listed("Alice <A&B>", Role::Speak) },
+        AccountEdit { user: "bob@eu.acme.example".parse().unwrap(), listed: listed("Bob", Role::ReadOnly) },
+        AccountEdit { user: "o'hara".parse().unwrap(), listed: None },
+    ]
+}
+
+fn page(more: bool) -> ListPage {
+    let row = |account: &str, version, listed| AccountRow {
+        account: account.parse().unwrap(),
+        version: ListVersion(version),
+        listed,
+    };
+    let rows = vec![row("acme/alice", 4, listed("Alice", Role::Speak)), row("globex/bob@x.example", 5, None)];
+    ListPage { version: ListVersion(12), digest: ListDigest([5; 16]), accounts: 100_000, rows, more }
 }
 
 fn hello_group() -> HelloGroup {
@@ -82,6 +116,28 @@ pub(crate) fn to_center() -> Vec<(&'static str, ToCenter)> {
         ("relay", ToCenter::Relay(relay())),
         ("relay-without-payload", ToCenter::Relay(Relay { source: None, payload: Bytes::new(), ..relay() })),
         ("relay-of-everything", ToCenter::Relay(Relay { late: false, payload: Bytes::from(crossing), ..relay() })),
+        (
+            "edit",
+            ToCenter::Edit(Edit {
+                group,
+                epoch: epoch(),
+                n: N(35),
+                enterprise: "acme".parse().unwrap(),
+                base: ListVersion(12),
+                accounts: accounts(),
+            }),
+        ),
+        (
+            "edit-of-nobody",
+            ToCenter::Edit(Edit {
+                group,
+                epoch: epoch(),
+                n: N(1),
+                enterprise: "acme".parse().unwrap(),
+                base: ListVersion(0),
+                accounts: Vec::new(),
+            }),
+        ),
         ("resume", ToCenter::Resume(Resume { group, after: Seq(3) })),
         (
             "settled",
@@ -107,6 +163,20 @@ pub(crate) fn to_center() -> Vec<(&'static str, ToCenter)> {
         ("request-delete-group", request(RequestBody::DeleteGroup { group })),
         ("request-list-groups", request(RequestBody::ListGroups {})),
         ("request-show-group", request(RequestBody::ShowGroup { group })),
+        ("request-describe-group", request(RequestBody::DescribeGroup { group, about: about() })),
+        (
+            "request-transfer-group",
+            request(RequestBody::TransferGroup { group, enterprise: "globex".parse().unwrap() }),
+        ),
+        ("request-fetch-list", request(RequestBody::FetchList { group, since: ListVersion(0), after: None })),
+        (
+            "request-fetch-list-further",
+            request(RequestBody::FetchList {
+                group,
+                since: ListVersion(5),
+                after: Some("globex/bob@x.example".parse().unwrap()),
+            }),
+        ),
     ]
 }
 
@@ -129,6 +199,7 @@ pub(crate) fn to_gateway() -> Vec<(&'static str, ToGateway)> {
         common: Seq(31),
         decided: N(8),
         list: ListVersion(3),
+        digest: ListDigest([4; 16]),
     };
     vec![
         (
@@ -184,6 +255,15 @@ pub(crate) fn to_gateway() -> Vec<(&'static str, ToGateway)> {
         ("entry-left", entry(Change::Left { enterprise: enterprise(), gateway: gateway(), display: display() })),
         ("entry-deleted", entry(Change::Deleted {})),
         (
+            "entry-listed",
+            entry(Change::Listed { enterprise: enterprise(), accounts: accounts(), digest: ListDigest([3; 16]) }),
+        ),
+        ("entry-unlisted", entry(Change::Unlisted { enterprise: enterprise(), digest: ListDigest([2; 16]) })),
+        ("entry-described", entry(Change::Described(about()))),
+        ("entry-owned", entry(Change::Owned { enterprise: enterprise() })),
+        ("entry-suspended", entry(Change::Suspended { enterprise: enterprise() })),
+        ("entry-resumed", entry(Change::Resumed { enterprise: enterprise() })),
+        (
             "fate",
             ToGateway::Fate(Fate {
                 group,
@@ -192,6 +272,11 @@ pub(crate) fn to_gateway() -> Vec<(&'static str, ToGateway)> {
                 upto: Seq(5),
                 refused: vec![("k7.2".parse().unwrap(), Condition::Kicked)],
             }),
+        ),
+        ("response-list", response(ResponseBody::List { group, page: page(true) })),
+        (
+            "response-list-end",
+            response(ResponseBody::List { group, page: ListPage { rows: Vec::new(), ..page(false) } }),
         ),
         ("response-done", response(ResponseBody::Done {})),
         ("response-group", response(ResponseBody::Group(group_info()))),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use intergroup_center::hub::{Action, AdminId, AdminRequest, Config, Event, Hub, LinkId, Proof, Ticket};
+use intergroup_center::hub::{Action, AdminId, AdminRequest, Config, Event, Hub, LinkId, Proof, Reader, Ticket};
 use intergroup_center::store::memory::MemoryStore;
-use intergroup_center::store::{Change, Fate, Member, Record, RecordKind, Store};
+use intergroup_center::store::{Change, Fate, Member, PageQuery, Record, RecordKind, Store};
 use intergroup_schemas::ids::{GatewayId, GroupNumber, Seq};
 use intergroup_schemas::link::{Bye, Change as GroupChange, Timestamp, ToCenter, ToGateway, encode};
 
@@ -28,6 +28,7 @@ pub(super) enum Read {
     Log { link: LinkId, group: GroupNumber, after: Seq, entries: usize, bytes: usize },
     Hashes { link: LinkId, places: Vec<(GroupNumber, Seq)> },
     Sources { group: GroupNumber, gateway: GatewayId },
+    List { reader: Reader, query: PageQuery },
 }
 
 /// How the center is set up.
@@ -297,6 +298,10 @@ impl<W> Net<W> {
                 let sources = store.sources(group, &gateway).expect("memory can be read");
                 Event::Sources { group, gateway, sources }
             }
+            Read::List { reader, query } => {
+                let page = store.list_page(&query).expect("memory can be read");
+                Event::List { reader, group: query.group, page }
+            }
         };
         self.center_event(event);
     }
@@ -337,6 +342,10 @@ impl<W> Net<W> {
                 Action::ReadSources { group, gateway } => {
                     self.coverage.note("center reads", "sources");
                     self.later(life, Read::Sources { group, gateway });
+                }
+                Action::ReadList { reader, query } => {
+                    self.coverage.note("center reads", "list");
+                    self.later(life, Read::List { reader, query });
                 }
                 Action::Reply { .. } => {}
             }

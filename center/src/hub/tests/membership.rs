@@ -101,14 +101,14 @@ fn a_suspended_enterprise_is_out_at_once_and_comes_back_to_everything() {
     assert_eq!(world.closed.get(&again), Some(&Condition::Suspended));
     world.take(a);
     world.relays(a, group, "ka", 1..=2);
-    assert_eq!(words(&world.take(c), group), ["ka.1", "ka.2"], "the others go on");
+    assert_eq!(words(&world.take(c), group), ["entry", "ka.1", "ka.2"], "the others are told, and go on");
     let mut world = world.restart();
     let again = world.open("globex");
     assert_eq!(world.closed.get(&again), Some(&Condition::Suspended), "durably");
     world.admin(AdminRequest::Resume(globex()));
     let (b, _) = world.greet("globex", Vec::new());
     world.say(b, ToCenter::Resume(Resume { group, after: Seq(3) }));
-    assert_eq!(words(&world.take(b), group), ["ka.1", "ka.2"]);
+    assert_eq!(words(&world.take(b), group), ["entry", "ka.1", "ka.2", "entry"]);
 }
 
 #[test]

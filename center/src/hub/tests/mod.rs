@@ -4,6 +4,7 @@
 
 mod crossing;
 mod flow;
+mod lists;
 mod membership;
 mod rates;
 mod restored;
@@ -134,6 +135,10 @@ impl World {
                 Action::ReadSources { group, gateway } => {
                     let sources = self.store.sources(group, &gateway).unwrap();
                     self.hub.handle(Event::Sources { group, gateway, sources }, self.now);
+                }
+                Action::ReadList { reader, query } => {
+                    let page = self.store.list_page(&query).unwrap();
+                    self.hub.handle(Event::List { reader, group: query.group, page }, self.now);
                 }
                 Action::Reply { id, reply } => drop(self.replies.insert(id, reply)),
             }

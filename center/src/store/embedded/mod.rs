@@ -12,7 +12,9 @@ use std::path::Path;
 use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, Seq};
 use rusqlite::Connection;
 
-use super::{Change, Record, Snapshot, Store, StoreError};
+use intergroup_schemas::list::ListPage;
+
+use super::{Change, PageQuery, Record, Snapshot, Store, StoreError};
 
 /// See the module.
 #[derive(Debug)]
@@ -86,6 +88,12 @@ impl Store for EmbeddedStore {
 
     fn sources(&mut self, group: GroupNumber, gateway: &GatewayId) -> Result<Vec<u64>, StoreError> {
         read::sources(&self.db, group, gateway)
+    }
+
+    fn list_page(&mut self, query: &PageQuery) -> Result<ListPage, StoreError> {
+        // One transaction: rows, version and digest are of the same moment.
+        let tx = self.db.transaction()?;
+        read::list_page(&tx, query)
     }
 
     fn figures(&self) -> Vec<(&'static str, u64)> {

@@ -4,16 +4,20 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{Epoch, GatewayId, GroupNumber, HistoryHash, ListVersion, N, OriginKey, Seq};
-use intergroup_schemas::link::Timestamp;
+use intergroup_schemas::ids::{
+    AccountId, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, ListDigest, ListVersion, N, OriginKey, Seq,
+};
+use intergroup_schemas::limits;
+use intergroup_schemas::link::{About, Timestamp};
+use intergroup_schemas::list::{self, AccountRow, ListPage, Listed, UserKey};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::pack;
 use crate::store::{
-    Enrolment, Enterprise, Fate, Gateway, Group, GroupState, MILESTONE, Member, Milestone, Record, RecordKind,
-    Snapshot, StoreError,
+    Enrolment, Enterprise, Fate, Gateway, Group, GroupState, ListPart, MILESTONE, Member, Milestone, PageQuery,
+    PageRoom, Record, RecordKind, Snapshot, StoreError,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -108,7 +112,80 @@ pub(super) fn snapshot(db: &Connection) -> Result<Snapshot> {
                 condition: condition(row)?,
             })
         })?,
+        parts: parts(db)?,
     })
+}
+
+/// What is needed of the lists at hand: not the names, of which there may be many.
+fn parts(db: &Connection) -> Result<Vec<ListPart>> {
+    let mut parts = rows(db, "SELECT grp, enterprise FROM part ORDER BY grp, enterprise", |row| {
+        let (group, enterprise) = (GroupNumber(number(row, "grp")?), parsed(row, "enterprise")?);
+        Ok(ListPart { group, enterprise, accounts: Vec::new() })
+    })?;
+    let mut statement = db.prepare_cached(
+        "SELECT user, display, role FROM account WHERE grp = ? AND enterprise = ? AND role IS NOT NULL ORDER BY user",
+    )?;
+    for part in &mut parts {
+        let mut rows = statement.query(params![part.group.0.cast_signed(), part.enterprise.as_str()])?;
+        while let Some(row) = rows.next()? {
+            let (user, listed) = (parsed(row, "user")?, listed(row)?);
+            let Some(listed) = listed else { continue };
+            let hash = list::row_hash(&part.enterprise, &user, &listed);
+            part.accounts.push((UserKey::of(&user), hash, listed.role));
+        }
+    }
+    Ok(parts)
+}
+
+/// How an account stands on its list; none when it was removed.
+fn listed(row: &Row<'_>) -> Result<Option<Listed>> {
+    let role: Option<String> = row.get("role")?;
+    if role.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Listed { display: parsed(row, "display")?, role: from_word(row, "role")? }))
+}
+
+pub(super) fn list_page(db: &Connection, query: &PageQuery) -> Result<ListPage> {
+    let grp = query.group.0.cast_signed();
+    let mut page =
+        ListPage { version: ListVersion(0), digest: ListDigest::default(), accounts: 0, rows: Vec::new(), more: false };
+    let mut state = db.prepare_cached("SELECT list, digest, accounts FROM grp WHERE number = ?")?;
+    if let Some(row) = state.query([grp])?.next()? {
+        page.version = ListVersion(number(row, "list")?);
+        page.digest = ListDigest(row.get("digest")?);
+        page.accounts = number(row, "accounts")?;
+    }
+    // An enterprise that sorts behind every other stands for "everything of that version is known".
+    const BEHIND_ALL: &str = "~";
+    let (enterprise, user) = match &query.after {
+        Some(after) => (after.enterprise.as_str(), after.user.as_str()),
+        None => (BEHIND_ALL, ""),
+    };
+    let mut statement = db.prepare_cached(
+        "SELECT enterprise, user, version, display, role FROM account
+         WHERE grp = ? AND (version, enterprise, user) > (?, ?, ?) ORDER BY version, enterprise, user LIMIT ?",
+    )?;
+    let most = i64::try_from(limits::ACCOUNTS_PER_PAGE + 1).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![grp, query.since.0.cast_signed(), enterprise, user, most])?;
+    let (mut room, mut last): (_, Option<EnterpriseId>) = (PageRoom::new(), None);
+    while let Some(row) = rows.next()? {
+        // Many rows of one enterprise share its name in memory.
+        let name = row.get_ref("enterprise")?.as_str().map_err(damaged)?;
+        let enterprise = match last.take().filter(|last| last.as_str() == name) {
+            Some(same) => same,
+            None => parsed(row, "enterprise")?,
+        };
+        last = Some(enterprise.clone());
+        let account = AccountId { enterprise, user: parsed(row, "user")? };
+        let row = AccountRow { account, version: ListVersion(number(row, "version")?), listed: listed(row)? };
+        if !room.take(&row) {
+            page.more = true;
+            break;
+        }
+        page.rows.push(row);
+    }
+    Ok(page)
 }
 
 fn group(db: &Connection, row: &Row<'_>) -> Result<GroupState> {
@@ -117,10 +194,17 @@ fn group(db: &Connection, row: &Row<'_>) -> Result<GroupState> {
     let allowed = allowed.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>().map_err(damaged)?;
     let group = Group {
         number: GroupNumber(number_),
-        name: row.get("name")?,
+        about: About {
+            name: row.get("name")?,
+            description: row.get("description")?,
+            subject: row.get("subject")?,
+            policy: from_word(row, "policy")?,
+        },
         owner: parsed(row, "owner")?,
         incarnation: parsed(row, "incarnation")?,
         list: ListVersion(number(row, "list")?),
+        digest: ListDigest(row.get("digest")?),
+        accounts: number(row, "accounts")?,
         allowed,
         deleted: row.get("deleted")?,
     };

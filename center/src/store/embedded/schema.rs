@@ -8,7 +8,7 @@ use crate::store::{MILESTONE, Record, StoreError};
 /// Marks the file as ours (`PRAGMA application_id`): "IGcn".
 const APPLICATION: i64 = 0x4947_636E;
 /// The version of the tables (`PRAGMA user_version`).
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// Four of the default: what a busy commit appends goes through the log in few pages.
 const PAGE_BYTES: i64 = 16384;
@@ -60,9 +60,28 @@ fn from_1(db: &Connection) -> Result<(), StoreError> {
         }
         write::append(&tx, &together.iter().collect::<Vec<_>>())?;
     }
-    tx.execute_batch(&format!("DROP TABLE log_1; PRAGMA user_version={VERSION};"))?;
+    tx.execute_batch("DROP TABLE log_1; PRAGMA user_version=2;")?;
     tx.commit()?;
     Ok(())
+}
+
+/// From version 2 to 3: user lists, and what a group says of itself.
+const LISTS: &str = "
+ALTER TABLE grp ADD COLUMN description TEXT NOT NULL DEFAULT '';
+ALTER TABLE grp ADD COLUMN subject TEXT NOT NULL DEFAULT '';
+ALTER TABLE grp ADD COLUMN policy TEXT NOT NULL DEFAULT 'open';
+ALTER TABLE grp ADD COLUMN digest BLOB NOT NULL DEFAULT X'00000000000000000000000000000000';
+ALTER TABLE grp ADD COLUMN accounts INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE part (grp INTEGER NOT NULL, enterprise TEXT NOT NULL, PRIMARY KEY (grp, enterprise)) STRICT, WITHOUT ROWID;
+CREATE TABLE account (grp INTEGER NOT NULL, enterprise TEXT NOT NULL, user TEXT NOT NULL, version INTEGER NOT NULL,
+    display TEXT, role TEXT, PRIMARY KEY (grp, enterprise, user)) STRICT, WITHOUT ROWID;
+CREATE INDEX account_change ON account (grp, version, enterprise, user);
+";
+
+/// Version 2 had no user lists.
+fn from_2(db: &Connection) -> Result<(), StoreError> {
+    // All or nothing: a crash in between leaves version 2 as it was.
+    Ok(db.execute_batch(&format!("BEGIN IMMEDIATE; {LISTS} PRAGMA user_version=3; COMMIT;"))?)
 }
 
 pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
@@ -77,12 +96,13 @@ pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
     match (pragma("application_id")?, pragma("user_version")?) {
         (0, 0) => {
             db.execute_batch(&format!(
-                "BEGIN; {TABLES} {LOG} PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; COMMIT;"
+                "BEGIN; {TABLES} {LOG} {LISTS} PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; COMMIT;"
             ))?;
             Ok(())
         }
         (APPLICATION, VERSION) => Ok(()),
-        (APPLICATION, 1) => from_1(db),
+        (APPLICATION, 1) => from_1(db).and_then(|()| from_2(db)),
+        (APPLICATION, 2) => from_2(db),
         (APPLICATION, newer) if newer > VERSION => Err(StoreError(format!(
             "the store has format {newer}, this program knows {VERSION}: install the version that wrote it, or a newer one"
         ))),

@@ -1,11 +1,12 @@
 //! Changes as SQL. Each is one prepared statement, or two; what a batch appends to a log is a row or a few.
 
-use intergroup_schemas::ids::{GatewayId, GroupNumber, Seq};
+use intergroup_schemas::ids::{EnterpriseId, GatewayId, GroupNumber, Seq};
+use intergroup_schemas::link::Change as GroupChange;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::pack;
 use super::read::{self, place, word};
-use crate::store::{Change, MILESTONE, Record, StoreError};
+use crate::store::{Change, MILESTONE, Record, RecordKind, StoreError};
 
 /// SQLite has signed integers only; the bits come back as they went.
 fn int(n: u64) -> i64 {
@@ -33,15 +34,23 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
         )?,
         Change::EnrolmentGone(secret) => run("DELETE FROM enrolment WHERE secret = ?", params![secret])?,
         Change::Group(g) => run(
-            "INSERT INTO grp (number, name, owner, incarnation, list, allowed, deleted) VALUES (?, ?, ?, ?, ?, ?, ?)
-             ON CONFLICT (number) DO UPDATE SET name = excluded.name, owner = excluded.owner,
-             incarnation = excluded.incarnation, list = excluded.list, allowed = excluded.allowed, deleted = excluded.deleted",
+            "INSERT INTO grp (number, name, description, subject, policy, owner, incarnation, list, digest, accounts, allowed,
+             deleted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (number) DO UPDATE SET name = excluded.name, description = excluded.description,
+             subject = excluded.subject, policy = excluded.policy, owner = excluded.owner,
+             incarnation = excluded.incarnation, list = excluded.list, digest = excluded.digest,
+             accounts = excluded.accounts, allowed = excluded.allowed, deleted = excluded.deleted",
             params![
                 int(g.number.0),
-                g.name,
+                g.about.name,
+                g.about.description,
+                g.about.subject,
+                word(&g.about.policy),
                 g.owner.as_str(),
                 g.incarnation.as_str(),
                 int(g.list.0),
+                g.digest.0,
+                int(g.accounts),
                 g.allowed.iter().map(|e| e.as_str()).collect::<Vec<_>>().join(" "),
                 g.deleted
             ],
@@ -60,7 +69,12 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
             ],
         )?,
         // Together with the others of its group: see `append`.
-        Change::Append(_) => 0,
+        Change::Append(record) => {
+            if let RecordKind::Change(change) = &record.kind {
+                put_list(tx, record, change)?;
+            }
+            0
+        }
         Change::Mark { group, gateway, epoch, n } => run(
             "INSERT OR REPLACE INTO mark (grp, gateway, epoch, n) VALUES (?, ?, ?, ?)",
             params![int(group.0), name(gateway), epoch.as_str(), int(n.0)],
@@ -112,4 +126,36 @@ fn trim(tx: &Transaction<'_>, group: GroupNumber, upto: Seq) -> Result<(), Store
     tx.prepare_cached("DELETE FROM log WHERE id BETWEEN ? AND ?")?.execute(params![begin, end])?;
     let kept: Vec<_> = rest.iter().filter(|record| last.is_some_and(|last| int(record.seq.0) <= last)).collect();
     append(tx, &kept)
+}
+
+/// The accounts that an entry changes.
+fn put_list(tx: &Transaction<'_>, record: &Record, change: &GroupChange) -> Result<(), StoreError> {
+    let (group, version) = (int(record.group.0), int(record.list.0));
+    let part = |enterprise: &EnterpriseId| {
+        let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO part (grp, enterprise) VALUES (?, ?)")?;
+        insert.execute(params![group, enterprise.as_str()])
+    };
+    match change {
+        GroupChange::Listed { enterprise, accounts, .. } => {
+            part(enterprise)?;
+            let mut put = tx.prepare_cached(
+                "INSERT OR REPLACE INTO account (grp, enterprise, user, version, display, role) VALUES (?, ?, ?, ?, ?, ?)",
+            )?;
+            for edit in accounts {
+                let display = edit.listed.as_ref().map(|l| l.display.as_str());
+                let role = edit.listed.as_ref().map(|l| word(&l.role));
+                put.execute(params![group, enterprise.as_str(), edit.user.as_str(), version, display, role])?;
+            }
+        }
+        GroupChange::Unlisted { enterprise, .. } => {
+            part(enterprise)?;
+            let mut clear = tx.prepare_cached(
+                "UPDATE account SET version = ?, display = NULL, role = NULL
+                 WHERE grp = ? AND enterprise = ? AND role IS NOT NULL",
+            )?;
+            clear.execute(params![version, group, enterprise.as_str()])?;
+        }
+        _ => {}
+    }
+    Ok(())
 }

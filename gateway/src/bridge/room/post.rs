@@ -167,11 +167,10 @@ impl Room {
                 self.changed(cx, &entry);
                 let ends = self.ends_with(cx, &entry);
                 // What the room was told at the beginning already, it is not told again.
-                if entry.list <= self.mapping.announced && !ends {
-                    (None, What::Nothing)
-                } else {
-                    let id = cx.ids.announcement(self.group(), entry.list);
-                    (Some(id), What::Notice(self.change_text(&entry), ends))
+                let news = entry.list > self.mapping.announced || ends;
+                match self.change_text(&entry).filter(|_| news) {
+                    None => (None, What::Nothing),
+                    Some(text) => (Some(cx.ids.announcement(self.group(), entry.list)), What::Notice(text, ends)),
                 }
             }
             Item::Message(deliver) => {
@@ -209,7 +208,7 @@ impl Room {
             GroupChange::Left { enterprise, gateway, .. } => {
                 cx.me.as_ref().is_some_and(|me| me.enterprise == *enterprise && me.gateway == *gateway)
             }
-            GroupChange::Joined { .. } => false,
+            _ => false,
         }
     }
 

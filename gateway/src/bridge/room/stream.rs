@@ -259,7 +259,12 @@ impl Room {
             GroupChange::Left { enterprise, gateway, .. } => {
                 m.members.retain(|(member, _)| member.enterprise != *enterprise || member.gateway != *gateway);
             }
-            GroupChange::Deleted {} => {}
+            GroupChange::Described(about) => m.name.clone_from(&about.name),
+            // No news for the room: whoever knew all there was still does.
+            GroupChange::Listed { .. } | GroupChange::Unlisted { .. } if m.announced == m.list => {
+                m.announced = m.announced.max(entry.list);
+            }
+            _ => {}
         }
         m.list = m.list.max(entry.list);
         cx.dirty(m.group);

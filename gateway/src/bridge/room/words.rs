@@ -6,16 +6,30 @@ use intergroup_schemas::link::{Change as GroupChange, Entry, SkipReason};
 use super::Room;
 
 impl Room {
-    /// The group has changed.
-    pub(super) fn change_text(&self, entry: &Entry) -> String {
+    /// The group has changed; none where that is no news for the room.
+    pub(super) fn change_text(&self, entry: &Entry) -> Option<String> {
         let (number, name) = (self.mapping.group, &self.mapping.name);
-        match &entry.change {
+        Some(match &entry.change {
             GroupChange::Joined { display, .. } => {
                 format!("{display} has joined group {number} ({name}) and reads along from now on.")
             }
             GroupChange::Left { display, .. } => format!("{display} has left group {number} ({name})."),
             GroupChange::Deleted {} => format!("Group {number} ({name}) has ended. This room is not shared any more."),
-        }
+            GroupChange::Listed { .. } | GroupChange::Unlisted { .. } => return None,
+            GroupChange::Described(about) if about.subject.is_empty() => format!("Group {number} is called {name}."),
+            GroupChange::Described(about) => {
+                format!("Group {number} is called {name}. What is being talked about: {}.", about.subject)
+            }
+            GroupChange::Owned { enterprise } => {
+                format!("Group {number} ({name}) belongs to {} from now on.", self.display_of(enterprise))
+            }
+            GroupChange::Suspended { enterprise } => {
+                format!("{} is cut off from group {number} for the time being.", self.display_of(enterprise))
+            }
+            GroupChange::Resumed { enterprise } => {
+                format!("{} is back in group {number}.", self.display_of(enterprise))
+            }
+        })
     }
 
     /// What a person is called, and that person's company.

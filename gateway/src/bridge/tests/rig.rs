@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use intergroup_schemas::ids::{GroupNumber, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::link::{
-    Deliver, GroupInfo, History, MemberInfo, Request, Response, ResponseBody, Resume, Standing, Timestamp, ToCenter,
-    ToGateway, Welcome, WelcomeGroup,
+    About, Deliver, GroupInfo, History, MemberInfo, Request, Response, ResponseBody, Resume, Standing, Timestamp,
+    ToCenter, ToGateway, Welcome, WelcomeGroup,
 };
 
 use crate::bridge::*;
@@ -118,6 +118,7 @@ impl Rig {
             common: if history == History::Same { g.cursor } else { common },
             decided,
             list: ListVersion(1),
+            digest: Default::default(),
         });
         let welcome = Welcome {
             version: 1,
@@ -419,12 +420,14 @@ fn info() -> GroupInfo {
     };
     GroupInfo {
         number: GROUP,
-        name: "Apollo".into(),
+        about: Box::new(About { name: "Apollo".into(), ..About::default() }),
         owner: "acme".parse().unwrap(),
         incarnation: incarnation(),
         head: Seq(1),
         head_hash: HistoryHash([1; 16]),
         list: ListVersion(1),
+        digest: Default::default(),
+        accounts: 0,
         standing: Standing::Member,
         joined_at: Seq(1),
         joined_hash: HistoryHash([1; 16]),
