@@ -73,6 +73,7 @@ pub(super) fn action_names(action: &Action) -> (String, Vec<&'static str>) {
         Action::Link(stanza) => match stanza {
             ToCenter::Hello(_) => "hello",
             ToCenter::Relay(_) => "relay",
+            ToCenter::Edit(_) => "edit",
             ToCenter::Resume(_) => "resume",
             ToCenter::Settled(_) => "settled",
             ToCenter::Credit(_) => "credit",

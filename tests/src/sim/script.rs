@@ -392,7 +392,7 @@ impl Company for Script {
                     }
                 }
                 ResponseBody::Refused { .. } => net.wake(self.me, 200, Wake::Join(self.life)),
-                ResponseBody::Done {} | ResponseBody::Groups { .. } => {}
+                ResponseBody::Done {} | ResponseBody::Groups { .. } | ResponseBody::List { .. } => {}
             },
         }
     }
