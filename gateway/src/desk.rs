@@ -97,6 +97,7 @@ impl Desk {
             Reply::Groups(groups) => {
                 Answer::Groups { groups: groups.into_iter().map(|(info, room)| group(info, room)).collect() }
             }
+            Reply::Members(page) => Answer::Members(page),
             Reply::Status(status) => Answer::Status(Box::new(self.status(status))),
             Reply::Refused { condition, text } => refused(condition, text),
         };
@@ -170,6 +171,8 @@ impl Desk {
             Request::Delete { group } => Command::Delete { group },
             Request::List => Command::List,
             Request::Show { group } => Command::Show { group },
+            Request::Edit { group, people } => Command::Edit { group, people },
+            Request::Members { group, since, after } => Command::Members { group, since, after },
         }))
     }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{GroupNumber, N, Seq};
 use intergroup_schemas::link::{GroupInfo, Timestamp, ToCenter};
+use intergroup_schemas::list::ListPage;
 
 use crate::ids::{MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
 use crate::store::Change;
@@ -170,6 +171,8 @@ pub enum Reply {
     Group(GroupInfo, Option<RoomJid>),
     /// All groups.
     Groups(Vec<(GroupInfo, Option<RoomJid>)>),
+    /// A page of a group's user list.
+    Members(ListPage),
     /// The bridge's figures.
     Status(super::status::Status),
     /// Refused.

@@ -8,10 +8,11 @@ use intergroup_schemas::ids::{GroupNumber, N};
 use intergroup_schemas::link::{
     GroupInfo, Request, RequestBody, Response, ResponseBody, Standing, Timestamp, ToCenter,
 };
+use intergroup_schemas::list::AccountEdit;
 
 use super::Bridge;
 use super::action::{CommandId, Reply, RequestId, RoomAction};
-use super::event::{Answer, Command, RoomEvent};
+use super::event::{Answer, Command, PersonEdit, RoomEvent};
 use super::limits::ENTERED_WITHIN;
 use super::room::{Room, Rows, unfit};
 use super::status::Status;
@@ -92,6 +93,8 @@ impl Bridge {
             Command::Delete { group } => self.ask(id, RequestBody::DeleteGroup { group }),
             Command::List => self.ask(id, RequestBody::ListGroups {}),
             Command::Show { group } => self.ask(id, RequestBody::ShowGroup { group }),
+            Command::Edit { group, people } => self.edit_list(id, group, &people),
+            Command::Members { group, since, after } => self.ask(id, RequestBody::FetchList { group, since, after }),
             Command::Status => {
                 let status = self.status();
                 self.cx.reply(id, Reply::Status(status));
@@ -120,6 +123,32 @@ impl Bridge {
             return self.cx.reply(id, refused(NO_LINK));
         }
         self.request(body, Asked::Answer(id));
+    }
+
+    /// The edit is answered once it is on disk; from there it goes the way of messages, in their order.
+    fn edit_list(&mut self, id: CommandId, group: GroupNumber, people: &[PersonEdit]) {
+        if !self.rooms.contains_key(&group) {
+            let text = format!("no room is mapped to group {group} here: the list is edited where the group's room is");
+            return self.cx.reply(id, refused(text));
+        }
+        if self.rooms.get(&group).is_some_and(|room| room.mapping.ending.is_some()) {
+            return self.cx.reply(id, refused(format!("the mapping of group {group} is being ended")));
+        }
+        let mut edits = BTreeMap::new();
+        for PersonEdit { person, listed } in people {
+            let Some(user) = self.cx.config.person(person) else {
+                let text =
+                    format!("{person:?} is no account of this company: give a user name, or a JID of its domains");
+                return self.cx.reply(id, Reply::Refused { condition: Some(Condition::InvalidAccount), text });
+            };
+            // Of a person named twice the last counts.
+            edits.insert(user, listed.clone());
+        }
+        let edits: Vec<_> = edits.into_iter().map(|(user, listed)| AccountEdit { user, listed }).collect();
+        self.with(group, |room, cx| {
+            room.edit_list(cx, &edits);
+            cx.reply_after(id, Reply::Done);
+        });
     }
 
     fn end(&mut self, id: CommandId, group: GroupNumber, how: Ending) {
@@ -279,7 +308,7 @@ impl Bridge {
                     ResponseBody::Groups { groups } => {
                         Reply::Groups(groups.into_iter().map(|info| (info.clone(), room(&info))).collect())
                     }
-                    ResponseBody::List { .. } => refused("the center gave an answer that was not asked for"),
+                    ResponseBody::List { page, .. } => Reply::Members(page),
                     ResponseBody::Refused { condition, text } => Reply::Refused { condition: Some(condition), text },
                 };
                 self.cx.reply(id, reply);

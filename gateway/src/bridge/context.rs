@@ -58,6 +58,16 @@ impl Config {
         }
     }
 
+    /// The user id of a person as an administrator writes it: a user name of the first domain, or a bare JID of any domain of
+    /// the enterprise; none when it is neither.
+    pub(super) fn person(&self, written: &str) -> Option<intergroup_schemas::ids::UserId> {
+        // Local parts and domains are compared without regard to case (RFC 7622 section 3.3).
+        let written = written.trim().to_lowercase();
+        let shown = intergroup_schemas::text::is_neutral(&written);
+        if written.contains('@') { self.user(&BareJid::from(written.as_str())) } else { written.parse().ok() }
+            .filter(|_| shown)
+    }
+
     /// The account of a user id.
     pub(super) fn account(&self, user: &intergroup_schemas::ids::UserId) -> BareJid {
         match (user.as_str().contains('@'), self.domains.first()) {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{EnterpriseId, GroupNumber};
+use intergroup_schemas::ids::{AccountId, EnterpriseId, GroupNumber, ListVersion};
 use intergroup_schemas::link::{Timestamp, ToGateway, Welcome};
+use intergroup_schemas::list::Listed;
+use serde::{Deserialize, Serialize};
 
 use super::action::{CommandId, RequestId, Ticket};
 use crate::ids::{BareJid, MessageId, Mouth, Nick, OccupantId, RoomJid, StanzaId, Who};
@@ -120,8 +122,33 @@ pub enum Command {
         /// The group.
         group: GroupNumber,
     },
+    /// Edit the enterprise's part of a group's user list.
+    Edit {
+        /// The group.
+        group: GroupNumber,
+        /// Whom, as people write them: a user id, or a bare JID of one of the enterprise's domains.
+        people: Vec<PersonEdit>,
+    },
+    /// A page of a group's user list.
+    Members {
+        /// The group.
+        group: GroupNumber,
+        /// The version of the last row known; 0: all.
+        since: ListVersion,
+        /// Its account.
+        after: Option<AccountId>,
+    },
     /// Every figure of the bridge.
     Status,
+}
+
+/// A person to be put on a list, changed there, or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonEdit {
+    /// A user id, or a bare JID of one of the enterprise's domains.
+    pub person: String,
+    /// What people call the person, and what the person may do; none: removed.
+    pub listed: Option<Listed>,
 }
 
 /// What comes from a room, for the ear unless it names one of our occupants.

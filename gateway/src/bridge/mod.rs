@@ -27,7 +27,8 @@ use intergroup_schemas::link::{HelloGroup, Timestamp, ToGateway, Welcome};
 pub use action::{Action, CommandId, Level, ReadFrom, Reply, Report, RequestId, RoomAction, Ticket};
 pub use context::Config;
 pub use event::{
-    Affiliation, Answer, Command, Content, Event, Gone, Page, Refusal, Role, RoomEvent, RoomInfo, RoomMessage,
+    Affiliation, Answer, Command, Content, Event, Gone, Page, PersonEdit, Refusal, Role, RoomEvent, RoomInfo,
+    RoomMessage,
 };
 pub use limits::AUTHOR_RATE;
 
@@ -260,7 +261,7 @@ impl Bridge {
                 self.with(s.group, |room, cx| room.skip(cx, &s));
             }
             ToGateway::Entry(e) => {
-                self.cx.give_credit(256);
+                self.cx.give_credit(256 + e.change.weight());
                 self.with(e.group, |room, cx| room.entry(cx, e));
             }
         }

@@ -7,44 +7,68 @@ use super::{Exit, print};
 use crate::control::{Answer, Failure, Request, ask};
 
 pub(super) fn run(common: &Common, command: Command) -> Exit {
+    if let Command::Member(member) = command {
+        return super::member::run(common, member);
+    }
     let Some(request) = request(command) else { return Exit::Usage };
-    let dir = common.dir();
-    let path = dir.0.display();
-    let say = |text: String| eprintln!("intergroup-gateway: {text}");
-    match ask(&dir.socket(), &request, Duration::from_secs(common.wait)) {
+    perform(common, &request)
+}
+
+/// Asks the daemon, and prints what it answers.
+pub(super) fn perform(common: &Common, request: &Request) -> Exit {
+    match answer(common, request) {
         Ok(answer) => {
-            if common.json {
-                match serde_json::to_string(&answer) {
-                    Ok(line) => println!("{line}"),
-                    Err(e) => say(e.to_string()),
-                }
-            } else if let Answer::Refused { condition, text } = &answer {
-                say(condition.map_or_else(|| text.clone(), |c| format!("{}: {text}", c.as_str())));
-            } else {
-                print!("{}", print::text(&request, &answer));
-            }
+            show(common, request, &answer);
             if matches!(answer, Answer::Refused { .. }) { Exit::Refused } else { Exit::Ok }
         }
+        Err(exit) => exit,
+    }
+}
+
+fn say(text: &str) {
+    eprintln!("intergroup-gateway: {text}");
+}
+
+/// Prints an answer.
+pub(super) fn show(common: &Common, request: &Request, answer: &Answer) {
+    if common.json {
+        match serde_json::to_string(answer) {
+            Ok(line) => println!("{line}"),
+            Err(e) => say(&e.to_string()),
+        }
+    } else if let Answer::Refused { condition, text } = answer {
+        say(&condition.map_or_else(|| text.clone(), |c| format!("{}: {text}", c.as_str())));
+    } else {
+        print!("{}", print::text(request, answer));
+    }
+}
+
+/// What the daemon answers; where it does not, that has been said.
+pub(super) fn answer(common: &Common, request: &Request) -> Result<Answer, Exit> {
+    let dir = common.dir();
+    let path = dir.0.display();
+    match ask(&dir.socket(), request, Duration::from_secs(common.wait)) {
+        Ok(answer) => Ok(answer),
         Err(Failure::NotRunning) => {
             let hint =
                 if dir.config().exists() { "start it with" } else { "make one with `intergroup-gateway init`, then" };
-            say(format!("no gateway is running in {path}; {hint} `intergroup-gateway serve --dir {path}`"));
-            Exit::NotRunning
+            say(&format!("no gateway is running in {path}; {hint} `intergroup-gateway serve --dir {path}`"));
+            Err(Exit::NotRunning)
         }
         Err(Failure::Socket(e)) => {
-            say(format!("{}: {e} (only the user who runs the gateway, and root, may use it)", dir.socket().display()));
-            Exit::NotRunning
+            say(&format!("{}: {e} (only the user who runs the gateway, and root, may use it)", dir.socket().display()));
+            Err(Exit::NotRunning)
         }
         Err(Failure::Timeout) => {
-            say(format!(
+            say(&format!(
                 "not done within {} s; the gateway goes on trying. `status` says what it waits for",
                 common.wait
             ));
-            Exit::Later
+            Err(Exit::Later)
         }
         Err(Failure::NoAnswer(text)) => {
-            say(text);
-            Exit::Later
+            say(&text);
+            Err(Exit::Later)
         }
     }
 }
@@ -52,7 +76,7 @@ pub(super) fn run(common: &Common, command: Command) -> Exit {
 /// What the daemon is asked; none for the commands that need no daemon.
 fn request(command: Command) -> Option<Request> {
     Some(match command {
-        Command::Init(_) | Command::Enroll { .. } | Command::Serve => return None,
+        Command::Init(_) | Command::Enroll { .. } | Command::Serve | Command::Member(_) => return None,
         Command::Status => Request::Status,
         Command::Map { group, room } => Request::Map { group, room },
         Command::Unmap { group } => Request::Unmap { group },

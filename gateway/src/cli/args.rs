@@ -52,6 +52,10 @@ pub(super) enum Command {
     /// Groups
     #[command(subcommand)]
     Group(Group),
+    /// The people of groups. As long as none of this company is on a group's user list, everybody in its room may speak;
+    /// from the first on, only those on the list
+    #[command(subcommand)]
+    Member(Member),
     /// Map a room to a group that this gateway belongs to
     Map {
         /// The group's number
@@ -111,6 +115,51 @@ pub(super) enum Group {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum Member {
+    /// Everybody on a group's user list, of all companies
+    List {
+        /// The group's number
+        group: GroupNumber,
+    },
+    /// Put a person of this company on a group's user list
+    Add {
+        /// The group's number
+        group: GroupNumber,
+        /// A user name, or a JID of one of the company's domains
+        person: String,
+        /// What people call the person; the user name by default
+        #[arg(long)]
+        display: Option<String>,
+        /// Read and speak, or read only
+        #[arg(long, value_enum, default_value_t = RoleName::Speak)]
+        role: RoleName,
+    },
+    /// Take a person off a group's user list
+    Remove {
+        /// The group's number
+        group: GroupNumber,
+        /// A user name, or a JID of one of the company's domains
+        person: String,
+    },
+    /// Put everybody in a file on a group's user list: a person a line, as PERSON,DISPLAY NAME,ROLE; the last two may be missing
+    Import {
+        /// The group's number
+        group: GroupNumber,
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// What a person on a list may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum RoleName {
+    /// Read and speak
+    Speak,
+    /// Read only
+    ReadOnly,
+}
+
 #[derive(Debug, ClapArgs)]
 pub(super) struct Init {
     /// HOST:PORT of the server's component listener
@@ -164,6 +213,9 @@ mod tests {
         assert!(matches!(parse("enroll - --dir /x").unwrap().command, Command::Enroll { code: Some(c) } if c == "-"));
         assert!(matches!(parse("enroll").unwrap().command, Command::Enroll { code: None }));
         assert!(matches!(parse("map 1 --room a").unwrap().command, Command::Map { .. }));
+        let add = parse("member add 10001 alice --display Alice --role read-only").unwrap().command;
+        assert!(matches!(add, Command::Member(Member::Add { role: RoleName::ReadOnly, .. })));
+        assert!(matches!(parse("member import 10001 x.csv").unwrap().command, Command::Member(Member::Import { .. })));
         let args = parse(
             "init --dir /x --server 127.0.0.1:5347 --component groups.acme.example --secret-file /s --rooms r.example \
              --domain acme.example --domain acme.org",

@@ -7,6 +7,7 @@ mod admin;
 mod args;
 mod enrol;
 mod init;
+mod member;
 mod print;
 mod prompt;
 

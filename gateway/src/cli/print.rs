@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use intergroup_schemas::link::{Standing, Timestamp};
+use intergroup_schemas::list::{AccountRow, Listed, Role};
 
 use crate::control::{Answer, Group, Request, Status};
 
@@ -16,6 +17,7 @@ pub(super) fn text(request: &Request, answer: &Answer) -> String {
         (_, Answer::Group(group)) => one(group),
         (_, Answer::Groups { groups }) if groups.is_empty() => "no groups\n".to_owned(),
         (_, Answer::Groups { groups }) => groups.iter().map(line).collect(),
+        (_, Answer::Members(page)) => page.rows.iter().map(member).collect(),
         (_, Answer::Status(status)) => self::status(status),
         (_, Answer::Done) => "done\n".to_owned(),
         (_, Answer::Refused { text, .. }) => format!("{text}\n"),
@@ -58,6 +60,14 @@ fn one(group: &Group) -> String {
         add("member", format!("{enterprise}/{gateway} ({}), {online}, has {}", member.display, member.settled));
     }
     out
+}
+
+fn member(row: &AccountRow) -> String {
+    match &row.listed {
+        Some(Listed { display, role: Role::Speak }) => format!("{}  {display}  speaks\n", row.account),
+        Some(Listed { display, role: Role::ReadOnly }) => format!("{}  {display}  reads only\n", row.account),
+        None => String::new(),
+    }
 }
 
 fn time(at: Timestamp) -> String {

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{EnterpriseId, GatewayId, GroupNumber};
+use intergroup_schemas::ids::{AccountId, EnterpriseId, GatewayId, GroupNumber, ListVersion};
 use intergroup_schemas::link::{GroupInfo, Timestamp};
+use intergroup_schemas::list::ListPage;
 use serde::{Deserialize, Serialize};
 
+use crate::bridge::PersonEdit;
 use crate::bridge::status::RoomStatus;
 use crate::ids::RoomJid;
 
@@ -69,6 +71,22 @@ pub enum Request {
         /// The group.
         group: GroupNumber,
     },
+    /// Put people of this company on a group's user list, change them there, or remove them.
+    Edit {
+        /// The group.
+        group: GroupNumber,
+        /// Whom.
+        people: Vec<PersonEdit>,
+    },
+    /// A page of a group's user list: what changed behind this place.
+    Members {
+        /// The group.
+        group: GroupNumber,
+        /// The version of the last row known; 0: all.
+        since: ListVersion,
+        /// Its account.
+        after: Option<AccountId>,
+    },
 }
 
 /// What came of it: `{"result":"done"}`.
@@ -84,6 +102,8 @@ pub enum Answer {
         /// In order of number.
         groups: Vec<Group>,
     },
+    /// A page of a group's user list.
+    Members(ListPage),
     /// Everything about the gateway.
     Status(Box<Status>),
     /// It was not done.

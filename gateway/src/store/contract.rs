@@ -4,6 +4,7 @@ use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{GroupNumber, HistoryHash, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::link::Timestamp;
+use intergroup_schemas::list::{Listed, Role};
 
 use super::embedded::EmbeddedStore;
 use super::memory::MemoryStore;
@@ -61,9 +62,19 @@ fn mapping(group: GroupNumber) -> Mapping {
 }
 
 fn outbox(group: GroupNumber, n: u64) -> OutboxRow {
-    OutboxRow {
-        group,
-        n: N(n),
+    let what = if n == 4 { an_edit() } else { Outgoing::Message(message(n)) };
+    OutboxRow { group, n: N(n), what }
+}
+
+fn an_edit() -> Outgoing {
+    let listed = Some(Listed { display: "Alice \u{2602}".parse().unwrap(), role: Role::ReadOnly });
+    let alice = AccountEdit { user: "alice".parse().unwrap(), listed };
+    let gone = AccountEdit { user: "bob@other.test".parse().unwrap(), listed: None };
+    Outgoing::Edit { base: ListVersion(7), accounts: vec![alice, gone] }
+}
+
+fn message(n: u64) -> OutMessage {
+    OutMessage {
         source: (!n.is_multiple_of(2)).then(|| format!("r:{n}").parse().unwrap()),
         list: ListVersion(3),
         user: "alice".parse().unwrap(),
@@ -277,6 +288,24 @@ fn a_batch_that_fails_leaves_nothing() {
     let all = store.load().unwrap();
     assert_eq!(all, Snapshot { key: all.key, ..Snapshot::default() });
     assert_eq!(store.outbox(A, N(0), 9).unwrap(), []);
+}
+
+/// Version 1 had no edits in its outbox.
+#[test]
+fn a_store_of_version_1_goes_on_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gateway.db");
+    let message = |n| Change::Outbox(OutboxRow { group: A, n: N(n), what: Outgoing::Message(message(n)) });
+    EmbeddedStore::open(&path).unwrap().commit(&[message(1), message(2)]).unwrap();
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch("ALTER TABLE outbox DROP COLUMN edit; PRAGMA user_version = 1;").unwrap();
+    drop(db);
+    for _ in 0..2 {
+        let mut store = EmbeddedStore::open(&path).unwrap();
+        assert_eq!(store.outbox(A, N(1), 2).unwrap().len(), 2);
+        store.commit(&[Change::Outbox(outbox(A, 4))]).unwrap();
+        assert_eq!(store.outbox(A, N(4), 1).unwrap(), [outbox(A, 4)]);
+    }
 }
 
 #[test]

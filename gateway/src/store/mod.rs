@@ -18,6 +18,7 @@ use intergroup_schemas::ids::{
     SourceId, UserId,
 };
 use intergroup_schemas::link::Timestamp;
+use intergroup_schemas::list::AccountEdit;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BareJid, Life, MessageId, Mouth, OccupantId, RoomJid, StanzaId, Who};
@@ -34,7 +35,7 @@ pub enum Change {
     Mapping(Box<Mapping>),
     /// A mapping has ended: every row of its group goes with it.
     MappingGone(GroupNumber),
-    /// A message is on its way to a group.
+    /// A message, or an edit of the user list, is on its way to a group.
     Outbox(OutboxRow),
     /// Outbox rows up to `upto` are no longer needed, not even to feed back what a center lost.
     OutboxTrim {
@@ -233,13 +234,34 @@ pub struct Checkpoint {
     pub made: Timestamp,
 }
 
-/// A message on its way to a group.
+/// Something on its way to a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxRow {
     /// The group.
     pub group: GroupNumber,
     /// Its n in the mapping's epoch.
     pub n: N,
+    /// What is on its way.
+    pub what: Outgoing,
+}
+
+/// What a gateway sends to a group, in one order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outgoing {
+    /// What somebody said.
+    Message(OutMessage),
+    /// An edit of the enterprise's part of the group's user list.
+    Edit {
+        /// The list version on which it was based.
+        base: ListVersion,
+        /// What is to change.
+        accounts: Vec<AccountEdit>,
+    },
+}
+
+/// What somebody said in the room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutMessage {
     /// Where it stands in the room's archive; none for what no archive keeps.
     pub source: Option<SourceId>,
     /// The list version that was announced in the room when it was said.

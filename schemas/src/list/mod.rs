@@ -1,8 +1,8 @@
 //! A group's user list: which accounts are on it, by enterprise, and what an account there may do.
 //!
 //! In: edits of enterprises, in the order in which the center took them. Out: whether an account may speak, and a digest by
-//! which two lists are compared. The center and every member gateway keep a [`Roster`] with the same code, so that both judge
-//! alike. Never here: names for people's eyes in memory (they are on disk), sockets, clocks.
+//! which two lists are compared. Whoever judges authors keeps a [`Roster`]: the center does, and a reader that applies the
+//! same edits comes to the same one. Never here: names for people's eyes in memory (they are on disk), sockets, clocks.
 
 mod roster;
 

@@ -2,7 +2,7 @@
 
 use intergroup_gateway::bridge::{Action, Event, Refusal, RequestId, RoomAction, RoomEvent};
 use intergroup_gateway::ids::{BareJid, RoomJid};
-use intergroup_gateway::store::Change;
+use intergroup_gateway::store::{Change, Outgoing};
 use intergroup_schemas::link::ToCenter;
 
 use super::center::COMPANIES;
@@ -126,7 +126,10 @@ pub(super) fn brief(changes: &[Change]) -> String {
             m.settled,
             m.checkpoints.iter().map(|c| (c.generation.0, c.place.id.to_string(), c.settled.0)).collect::<Vec<_>>()
         ),
-        Change::Outbox(row) => format!("outbox {} {:?}", row.n, row.source),
+        Change::Outbox(row) => match &row.what {
+            Outgoing::Message(m) => format!("outbox {} {:?}", row.n, m.source),
+            Outgoing::Edit { accounts, .. } => format!("outbox {} edit of {}", row.n, accounts.len()),
+        },
         Change::Seen { id, .. } => format!("seen {id}"),
         Change::Posted(row) => format!("posted {} {:?}", row.id, row.seq),
         Change::Entered { mouth, .. } => format!("entered {mouth:?}"),

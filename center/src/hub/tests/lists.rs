@@ -283,3 +283,73 @@ fn the_operator_reads_a_list_and_sees_who_keeps_one() {
     let unknown = PageQuery { group: GroupNumber(9), ..query };
     assert!(matches!(world.admin(AdminRequest::ListMembers(unknown)), Some(AdminReply::Refused { .. })));
 }
+
+/// Numbers that look random and are the same each time.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+/// Three companies edit at the same time; the center dies with edits on their way, and they are sent again as gateways do.
+#[test]
+fn whatever_is_edited_and_whenever_the_center_dies_all_lists_are_equal_in_the_end() {
+    let names = ["acme", "globex", "initech"];
+    for seed in 0..20 {
+        let (mut world, group, mut links) = World::three();
+        let mut draw = Draw(seed);
+        let mut model = Roster::default();
+        let mut log: [Vec<Vec<AccountEdit>>; 3] = Default::default();
+        for _ in 0..120 {
+            let of = usize::try_from(draw.below(3)).unwrap();
+            let mut accounts: Vec<AccountEdit> = Vec::new();
+            for user in 0..8 {
+                match draw.below(8) {
+                    0 => accounts.push(on(&format!("u{user}"), Role::Speak)),
+                    1 => accounts.push(on(&format!("u{user}"), Role::ReadOnly)),
+                    2 => accounts.push(off(&format!("u{user}"))),
+                    _ => {}
+                }
+            }
+            model.apply(&names[of].parse().unwrap(), &accounts);
+            log[of].push(accounts.clone());
+            world.edit(links[of], group, names[of], log[of].len() as u64, accounts);
+            match draw.below(12) {
+                // From here on nothing reaches the disk any more.
+                0 => world.hold = true,
+                1 => {
+                    world = world.restart();
+                    for (of, name) in names.iter().enumerate() {
+                        let given = log[of].len() as u64;
+                        let memory = memory(group, Seq(0), Default::default(), &format!("k{}", &name[..1]), given);
+                        let (link, welcome) = world.greet(name, vec![memory]);
+                        links[of] = link;
+                        let decided = usize::try_from(welcome.groups[0].decided.0).unwrap();
+                        for (n, accounts) in log[of].iter().enumerate().skip(decided) {
+                            world.edit(link, group, name, n as u64 + 1, accounts.clone());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        world.release();
+        for link in links {
+            world.take(link);
+            world.say(link, ToCenter::Resume(Resume { group, after: Seq(0) }));
+            let mut streamed = Roster::default();
+            for entry in entries(&world.take(link)) {
+                if let Change::Listed { enterprise, accounts, digest } = entry.change {
+                    streamed.apply(&enterprise, &accounts);
+                    assert_eq!(streamed.digest(), digest, "seed {seed}");
+                }
+            }
+            assert_eq!(streamed.digest(), model.digest(), "seed {seed}: no edit is lost, none is undone");
+            let (fetched, page) = world.fetch(link, group);
+            assert_eq!((fetched.digest(), page.digest), (model.digest(), model.digest()), "seed {seed}");
+        }
+    }
+}

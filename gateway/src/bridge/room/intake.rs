@@ -14,7 +14,7 @@ use crate::bridge::event::{Content, RoomMessage};
 use crate::bridge::limits::{HELD, OUTBOX_ROWS, PARKED};
 use crate::ids::{BareJid, OccupantId, RoomJid, StanzaId, Who};
 use crate::payload;
-use crate::store::{Change, Owner, ParkedRow};
+use crate::store::{Change, OutMessage, Owner, ParkedRow};
 
 /// Who said an archived message, by what the entry itself carries.
 enum Author {
@@ -171,7 +171,7 @@ impl Room {
         }
         let at = message.stamp.unwrap_or(cx.now);
         let list = self.mapping.announced;
-        self.relay(cx, super::outbox::Said { source, list, user, nick, at, late, payload });
+        self.relay(cx, OutMessage { source, list, user, nick, at, late, payload });
     }
 
     /// The author of an archived message is somebody of whom nothing is known (yet).
@@ -222,7 +222,7 @@ impl Room {
             }
             let source = Some(source(&self.mapping.room, &row.id));
             let ParkedRow { list, nick, at, payload, .. } = row;
-            self.relay(cx, super::outbox::Said { source, list, user, nick, at, late: true, payload });
+            self.relay(cx, OutMessage { source, list, user, nick, at, late: true, payload });
         }
     }
 

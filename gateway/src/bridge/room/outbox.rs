@@ -3,27 +3,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{DisplayName, ListVersion, N, OriginKey, SourceId, UserId};
-use intergroup_schemas::link::{Confirm, Decided, Expect, Fate, Relay, Timestamp, ToCenter};
+use intergroup_schemas::ids::{N, OriginKey, UserId};
+use intergroup_schemas::link::{Confirm, Decided, Edit, Expect, Fate, Relay, ToCenter};
+use intergroup_schemas::list::{self, AccountEdit};
 
 use super::{After, Room};
 use crate::bridge::action::{Action, Level};
 use crate::bridge::context::Context;
 use crate::bridge::limits::{FATES_KEPT, KEEP_DECIDED, KEEP_STEP, LOAD_ROWS};
-use crate::store::{Change, Mapping, OutboxRow};
-
-/// What crosses, before it has a number.
-pub(super) struct Said {
-    pub(super) source: Option<SourceId>,
-    pub(super) list: ListVersion,
-    pub(super) user: UserId,
-    pub(super) nick: DisplayName,
-    pub(super) at: Timestamp,
-    pub(super) late: bool,
-    pub(super) payload: Bytes,
-}
+use crate::store::{Change, Mapping, OutMessage, OutboxRow, Outgoing};
 
 /// See the module.
 #[derive(Debug)]
@@ -34,8 +23,8 @@ pub(super) struct Outbox {
     unsent: VecDeque<OutboxRow>,
     /// What was asked of the store.
     asked: Option<Asked>,
-    /// Authors of what was sent and is not decided.
-    authors: BTreeMap<N, UserId>,
+    /// Authors of what was sent and is not decided; none for edits.
+    authors: BTreeMap<N, Option<UserId>>,
     /// Refusals whose author must be looked up.
     unattributed: VecDeque<(N, Condition)>,
     /// The n that the center asked for last: asked again, it is the echo of what was under way.
@@ -95,13 +84,28 @@ impl Room {
     }
 
     /// Gives a message its number and its row.
-    pub(super) fn relay(&mut self, cx: &mut Context, said: Said) {
-        let Said { source, list, user, nick, at, late, payload } = said;
-        self.mapping.last_n = self.mapping.last_n.next();
-        let row =
-            OutboxRow { group: self.group(), n: self.mapping.last_n, source, list, user, nick, at, late, payload };
-        cx.change(Change::Outbox(row.clone()));
+    pub(super) fn relay(&mut self, cx: &mut Context, said: OutMessage) {
         cx.count("relayed");
+        self.queue(cx, Outgoing::Message(said));
+    }
+
+    /// Edits the enterprise's part of the user list, behind everything said before and before everything said after. As many
+    /// edits as the accounts need.
+    pub(in crate::bridge) fn edit_list(&mut self, cx: &mut Context, accounts: &[AccountEdit]) {
+        let base = self.mapping.list;
+        let mut rest = accounts;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(list::fits(rest).max(1));
+            cx.count("list-edits");
+            self.queue(cx, Outgoing::Edit { base, accounts: now.to_vec() });
+            rest = later;
+        }
+    }
+
+    fn queue(&mut self, cx: &mut Context, what: Outgoing) {
+        self.mapping.last_n = self.mapping.last_n.next();
+        let row = OutboxRow { group: self.group(), n: self.mapping.last_n, what };
+        cx.change(Change::Outbox(row.clone()));
         self.dirty(cx);
         if let Some(renumbering) = &mut self.outbox.renumbering {
             return renumbering.later.push(row);
@@ -132,10 +136,18 @@ impl Room {
             }
             let Some(row) = self.outbox.unsent.pop_front() else { return };
             self.outbox.next = row.n.next();
-            self.outbox.authors.insert(row.n, row.user.clone());
-            let OutboxRow { group, n, source, list, user, nick, at, late, payload } = row;
+            self.outbox.authors.insert(row.n, author(&row).cloned());
+            let OutboxRow { group, n, what } = row;
             let epoch = self.mapping.epoch.clone();
-            cx.send(ToCenter::Relay(Relay { group, epoch, n, source, list, user, nick, at, late, payload }));
+            cx.send(match what {
+                Outgoing::Message(OutMessage { source, list, user, nick, at, late, payload }) => {
+                    ToCenter::Relay(Relay { group, epoch, n, source, list, user, nick, at, late, payload })
+                }
+                Outgoing::Edit { base, accounts } => {
+                    let Some(enterprise) = cx.enterprise().cloned() else { return };
+                    ToCenter::Edit(Edit { group, epoch, n, enterprise, base, accounts })
+                }
+            });
         }
     }
 
@@ -170,7 +182,7 @@ impl Room {
                 if let Some((n, condition)) = self.outbox.unattributed.pop_front().filter(|(first, _)| *first == n)
                     && let Some(row) = rows.into_iter().find(|row| row.n == n)
                 {
-                    self.refuse(cx, &cx.config.account(&row.user), condition);
+                    self.refuse_row(cx, author(&row), condition);
                 }
             }
             Some(Asked::ToRenumber) => self.rows_to_renumber(cx, rows),
@@ -226,12 +238,28 @@ impl Room {
     }
 
     fn refuse_by_n(&mut self, cx: &mut Context, n: N, condition: Condition) {
-        match self.outbox.authors.get(&n) {
+        match self.outbox.authors.get(&n).cloned() {
+            Some(author) => self.refuse_row(cx, author.as_ref(), condition),
+            None => self.outbox.unattributed.push_back((n, condition)),
+        }
+    }
+
+    /// The author of a message is told, and the administrator of an edit.
+    fn refuse_row(&mut self, cx: &mut Context, author: Option<&UserId>, condition: Condition) {
+        match author {
             Some(user) => {
                 let author = cx.config.account(user);
                 self.refuse(cx, &author, condition);
             }
-            None => self.outbox.unattributed.push_back((n, condition)),
+            None => self.report(
+                cx,
+                Level::Alarm,
+                format!(
+                    "the center refused an edit of the user list ({}): {}",
+                    condition.as_str(),
+                    condition.admin_text()
+                ),
+            ),
         }
     }
 
@@ -327,8 +355,13 @@ impl Room {
 
     fn renumber(&mut self, cx: &mut Context) {
         let Some(Renumbering { rows, later, .. }) = self.outbox.renumbering.take() else { return };
-        // What no archive keeps has no source by which the center would know it again: it crosses at most once.
-        let (rows, doubtful): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.source.is_some());
+        // What no archive keeps has no source by which the center would know it again: it crosses at most once. An edit that
+        // comes twice changes nothing.
+        let known_again = |row: &OutboxRow| match &row.what {
+            Outgoing::Message(said) => said.source.is_some(),
+            Outgoing::Edit { .. } => true,
+        };
+        let (rows, doubtful): (Vec<_>, Vec<_>) = rows.into_iter().partition(known_again);
         if !doubtful.is_empty() {
             let count = doubtful.len();
             let text = format!("{count} messages that no archive keeps may not have crossed: they are not sent twice");
@@ -353,5 +386,12 @@ impl Room {
             }
         }
         self.dirty(cx);
+    }
+}
+
+fn author(row: &OutboxRow) -> Option<&UserId> {
+    match &row.what {
+        Outgoing::Message(said) => Some(&said.user),
+        Outgoing::Edit { .. } => None,
     }
 }

@@ -1,5 +1,6 @@
 //! What the bridge promises, each rule by itself, in a room that behaves.
 
+mod lists;
 mod pace;
 mod rig;
 

@@ -10,7 +10,9 @@ use intergroup_schemas::link::Timestamp;
 use rusqlite::{Connection, Params, Row, params};
 
 use crate::ids::{Account, BareJid, Life, MessageId, Mouth, OccupantId, StanzaId, Who};
-use crate::store::{Generation, Mapping, NoticeRow, OutboxRow, Owner, ParkedRow, PostedRow, Snapshot, StoreError};
+use crate::store::{
+    Generation, Mapping, NoticeRow, OutMessage, OutboxRow, Outgoing, Owner, ParkedRow, PostedRow, Snapshot, StoreError,
+};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -132,17 +134,23 @@ pub(super) fn outbox(db: &Connection, of: GroupNumber, from: N, max: usize) -> R
     let limit = i64::try_from(max).unwrap_or(i64::MAX);
     let sql = "SELECT * FROM outbox WHERE grp = ? AND n >= ? ORDER BY n LIMIT ?";
     rows(db, sql, params![of.0.cast_signed(), from.0.cast_signed(), limit], |row| {
-        Ok(OutboxRow {
-            group: of,
-            n: N(number(row, "n")?),
-            source: parsed_if(row, "source")?,
-            list: ListVersion(number(row, "list")?),
-            user: parsed(row, "user")?,
-            nick: parsed(row, "nick")?,
-            at: Timestamp(row.get("at")?),
-            late: row.get("late")?,
-            payload: bytes(row, "payload")?,
-        })
+        let list = ListVersion(number(row, "list")?);
+        let what = match row.get::<_, Option<String>>("edit")? {
+            Some(edit) => {
+                let accounts = serde_json::from_str(&edit).map_err(|e| damaged(format!("edit: {e}")))?;
+                Outgoing::Edit { base: list, accounts }
+            }
+            None => Outgoing::Message(OutMessage {
+                source: parsed_if(row, "source")?,
+                list,
+                user: parsed(row, "user")?,
+                nick: parsed(row, "nick")?,
+                at: Timestamp(row.get("at")?),
+                late: row.get("late")?,
+                payload: bytes(row, "payload")?,
+            }),
+        };
+        Ok(OutboxRow { group: of, n: N(number(row, "n")?), what })
     })
 }
 

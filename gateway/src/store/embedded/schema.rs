@@ -8,10 +8,11 @@ use crate::store::StoreError;
 /// Marks the file as ours (`PRAGMA application_id`): "IGgw".
 const APPLICATION: i64 = 0x4947_6777;
 /// The version of the tables (`PRAGMA user_version`).
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// How long another process that reads the file (an administrator's look) may hold a commit up, in milliseconds.
 const BUSY_MS: i64 = 5000;
 
+/// The tables of version 1; what later versions added follows.
 const TABLES: &str = "
 CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), message_key BLOB NOT NULL) STRICT;
 CREATE TABLE mapping (grp INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
@@ -35,6 +36,9 @@ CREATE TABLE notice (grp INTEGER NOT NULL, author TEXT NOT NULL, condition TEXT 
     told INTEGER NOT NULL, PRIMARY KEY (grp, author, condition)) STRICT, WITHOUT ROWID;
 ";
 
+/// From version 1 to 2: edits of user lists wait in the outbox, too.
+const EDITS: &str = "ALTER TABLE outbox ADD COLUMN edit TEXT;";
+
 pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
@@ -44,6 +48,7 @@ pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
     match (pragma("application_id")?, pragma("user_version")?) {
         (0, 0) => make(db),
         (APPLICATION, VERSION) => Ok(()),
+        (APPLICATION, 1) => Ok(db.execute_batch(&format!("BEGIN IMMEDIATE; {EDITS} PRAGMA user_version=2; COMMIT;"))?),
         (APPLICATION, newer) if newer > VERSION => Err(StoreError(format!(
             "the store has format {newer}, this program knows {VERSION}: install the version that wrote it, or a newer one"
         ))),
@@ -56,6 +61,7 @@ fn make(db: &Connection) -> Result<(), StoreError> {
     SystemRandom::new().fill(&mut key).map_err(|_| StoreError("the system gives no random numbers".into()))?;
     let tx = db.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
+    tx.execute_batch(EDITS)?;
     tx.execute("INSERT INTO meta (id, message_key) VALUES (1, ?)", params![key])?;
     tx.pragma_update(None, "application_id", APPLICATION)?;
     tx.pragma_update(None, "user_version", VERSION)?;

@@ -4,7 +4,7 @@ use intergroup_schemas::ids::GroupNumber;
 use rusqlite::{Transaction, params};
 
 use super::read::who_text;
-use crate::store::{Change, Owner, StoreError};
+use crate::store::{Change, Outgoing, Owner, StoreError};
 
 /// SQLite has signed integers only; our counters never come near their end.
 fn int(n: u64) -> i64 {
@@ -28,21 +28,31 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
             }
             0
         }
-        Change::Outbox(r) => run(
-            "INSERT OR REPLACE INTO outbox (grp, n, source, list, user, nick, at, late, payload)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                grp(r.group),
-                int(r.n.0),
-                r.source.as_ref().map(|s| s.as_str()),
-                int(r.list.0),
-                r.user.as_str(),
-                r.nick.as_str(),
-                r.at.0,
-                r.late,
-                r.payload.as_ref()
-            ],
-        )?,
+        Change::Outbox(r) => match &r.what {
+            Outgoing::Message(m) => run(
+                "INSERT OR REPLACE INTO outbox (grp, n, source, list, user, nick, at, late, payload)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                params![
+                    grp(r.group),
+                    int(r.n.0),
+                    m.source.as_ref().map(|s| s.as_str()),
+                    int(m.list.0),
+                    m.user.as_str(),
+                    m.nick.as_str(),
+                    m.at.0,
+                    m.late,
+                    m.payload.as_ref()
+                ],
+            )?,
+            Outgoing::Edit { base, accounts } => {
+                let edit = serde_json::to_string(accounts).map_err(|e| StoreError(e.to_string()))?;
+                run(
+                    "INSERT OR REPLACE INTO outbox (grp, n, list, user, nick, at, late, payload, edit)
+                     VALUES (?, ?, ?, '', '', 0, 0, x'', ?)",
+                    params![grp(r.group), int(r.n.0), int(base.0), edit],
+                )?
+            }
+        },
         Change::OutboxTrim { group, upto } => {
             run("DELETE FROM outbox WHERE grp = ? AND n <= ?", params![grp(*group), int(upto.0)])?
         }
