@@ -20,6 +20,9 @@ struct Args {
     /// How often each fault happens, each time in traffic of its own
     #[arg(long, default_value_t = 5)]
     rounds: u64,
+    /// As many rounds of a fault in one traffic as have room in it: as many faults in less time, one soon after the other
+    #[arg(long)]
+    together: bool,
     /// Only this fault; may be given several times
     #[arg(long, value_name = "FAULT")]
     only: Vec<Fault>,
@@ -69,10 +72,13 @@ async fn perform(args: &Args, seed: u64) -> Result<()> {
     } else {
         let settings = Settings { rate: args.rate, traffic: Duration::from_secs(args.seconds) };
         let faults = if args.only.is_empty() { Fault::ALL } else { &args.only };
+        let at_once = |fault: &Fault| if args.together { fault.fits(settings.traffic) } else { 1 };
         for round in 0..args.rounds {
-            for (n, fault) in (0..).zip(faults) {
-                println!("== round {} of {}: {fault}", round + 1, args.rounds);
-                let happenings = plan(seed.wrapping_add(round * 100 + n), &[*fault], settings.traffic, false);
+            for (n, fault) in (0..).zip(faults).filter(|(_, fault)| round % at_once(fault) == 0) {
+                let times = at_once(fault).min(args.rounds - round);
+                println!("== round {} of {}: {fault}, {times} in one traffic", round + 1, args.rounds);
+                let of_round = vec![*fault; usize::try_from(times)?];
+                let happenings = plan(seed.wrapping_add(round * 100 + n), &of_round, settings.traffic, false);
                 runs += 1;
                 bad += u64::from(!one(&mut stage, settings, &happenings).await?);
             }

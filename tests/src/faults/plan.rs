@@ -60,6 +60,11 @@ impl Fault {
     pub fn lasts(self) -> Duration {
         Duration::from_secs(if self == Fault::GatewayFreeze { 30 } else { 5 })
     }
+
+    /// How often it can happen in so much traffic and be over between the times; at least once.
+    pub fn fits(self, traffic: Duration) -> u64 {
+        (share_of(traffic).as_secs() / (self.lasts() + BETWEEN).as_secs()).max(1)
+    }
 }
 
 impl fmt::Display for Fault {
@@ -76,6 +81,14 @@ impl FromStr for Fault {
         let found = Fault::ALL.iter().find(|f| f.name() == text).copied();
         found.ok_or_else(|| format!("there is no fault {text}; there are: {}", names.join(", ")))
     }
+}
+
+/// From the end of one fault to the next, at least about.
+const BETWEEN: Duration = Duration::from_secs(3);
+
+/// The part of the traffic in which faults happen; the rest shows that it goes on.
+fn share_of(traffic: Duration) -> Duration {
+    traffic * 2 / 3
 }
 
 /// One thing that goes wrong.
@@ -108,7 +121,7 @@ impl Dice {
 /// fault in a short run lasts a fifth of its time.
 pub fn plan(seed: u64, faults: &[Fault], traffic: Duration, short: bool) -> Vec<Happening> {
     let mut dice = Dice(seed);
-    let share = traffic * 2 / 3 / (faults.len().max(1) as u32);
+    let share = share_of(traffic) / (faults.len().max(1) as u32);
     let place = |(n, &fault): (usize, &Fault)| {
         let within = share.as_millis() as u64 * 2 / 3;
         let at = share * n as u32 + Duration::from_millis(within / 4 + dice.roll(within.max(1)));
@@ -132,6 +145,12 @@ mod tests {
             assert!(plan.is_sorted_by_key(|h| h.at), "{plan:?}");
             assert!(plan.iter().all(|h| h.at < minute && h.whom < 3));
         }
+    }
+
+    #[test]
+    fn short_faults_fit_into_a_minute_five_times_and_a_long_one_once() {
+        let fits: Vec<_> = Fault::ALL.iter().map(|f| f.fits(Duration::from_secs(60))).collect();
+        assert_eq!(fits, [5, 5, 5, 5, 5, 5, 5, 5, 1]);
     }
 
     #[test]
