@@ -23,12 +23,20 @@ struct Arguments {
     /// Seconds before they count
     #[arg(long, default_value_t = 3)]
     warm_up: u64,
+    /// People who speak at Acme, and as many who listen at Globex: with fewer, servers carry a higher rate
+    #[arg(long, default_value_t = SENDERS.len(), value_parser = people)]
+    people: usize,
     /// Only traffic of this name (closed-64, open-50, open-500); may be given several times
     #[arg(long, value_name = "TRAFFIC")]
     only: Vec<String>,
     /// The programs have been built already
     #[arg(long, hide = true)]
     built: bool,
+}
+
+fn people(text: &str) -> Result<usize, String> {
+    let most = SENDERS.len();
+    text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| format!("from 1 to {most}"))
 }
 
 /// Those who speak, at Acme.
@@ -107,15 +115,15 @@ fn cpu(of: &[&Process]) -> Result<f64> {
     of.iter().map(|p| p.cpu_seconds()).sum()
 }
 
-async fn one(world: &World, plan: &Plan, room: &str, bridged: bool) -> Result<Outcome> {
+async fn one(world: &World, plan: &Plan, room: &str, bridged: bool, people: usize) -> Result<Outcome> {
     let (near, far) = (&world.of("acme").server, &world.of("globex").server);
     let accounts = |server: &intergroup_tests::world::Server, of: &[&str]| -> Vec<Account> {
         of.iter().map(|user| server.account(user)).collect()
     };
     let cast = Cast {
-        senders: accounts(near, SENDERS),
+        senders: accounts(near, &SENDERS[..people]),
         near: accounts(near, NEAR),
-        far: accounts(far, FAR),
+        far: accounts(far, &FAR[..people]),
         near_room: near.room(room),
         far_room: if bridged { far.room(room) } else { near.room(room) },
     };
@@ -182,7 +190,7 @@ async fn perform(arguments: &Arguments) -> Result<()> {
             // Who goes first changes, so that what grows does not always burden the same one.
             for bridged in if round % 2 == 0 { [true, false] } else { [false, true] } {
                 let kind = if bridged { "bridged" } else { "shared" };
-                let outcome = one(&world, &plan, &format!("{name}-{kind}-{round}"), bridged).await;
+                let outcome = one(&world, &plan, &format!("{name}-{kind}-{round}"), bridged, arguments.people).await;
                 let outcome = outcome.with_context(|| format!("{name}, {kind}\n{}", world.logs()))?;
                 eprintln!("round {round}, {name}, {kind}: {outcome:?}");
                 outcomes[usize::from(bridged)].push(outcome);
