@@ -7,6 +7,7 @@
 //! `intake` (what of it crosses), `pace` (how fast), `outbox` (to the center), `stream` (from the center), `post` (into the room), `puppets`,
 //! `notices` (authors are told), `ending`.
 
+mod announcements;
 mod door;
 mod ending;
 mod intake;
@@ -19,7 +20,6 @@ mod posted;
 mod puppets;
 mod reader;
 mod stream;
-mod words;
 
 use std::collections::BTreeSet;
 

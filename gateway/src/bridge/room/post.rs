@@ -160,9 +160,10 @@ impl Room {
         let Queued { seq, hash, item } = queued;
         let (id, what) = match item {
             Item::Quiet => (None, What::Nothing),
-            Item::Missing { from, reason } => {
-                (Some(cx.ids.entry(self.group(), seq)), What::Notice(super::words::missing(from, seq, reason), false))
-            }
+            Item::Missing { from, reason } => (
+                Some(cx.ids.entry(self.group(), seq)),
+                What::Notice(super::announcements::missing(from, seq, reason), false),
+            ),
             Item::Change(entry) => {
                 self.changed(cx, &entry);
                 let ends = self.ends_with(cx, &entry);

@@ -1,4 +1,4 @@
-//! Lines that the gateway itself says in the room.
+//! What the gateway itself announces in the room: who joins and leaves the group, and what is missing.
 
 use intergroup_schemas::ids::{DisplayName, EnterpriseId, Seq};
 use intergroup_schemas::link::{Change as GroupChange, Entry, SkipReason};
