@@ -19,6 +19,8 @@ use crate::settings;
 
 /// The center's port.
 const CENTER_PORT: u16 = 17100;
+/// The largest stanza of a component that a server takes: the default of both kinds of servers.
+const COMPONENT_BYTES: usize = 512 * 1024;
 /// How long a state that must come may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a program's state is asked for while waiting.
@@ -34,6 +36,7 @@ pub struct Builder {
     no_nagle: bool,
     federated: bool,
     unpaced: bool,
+    component_bytes: Option<usize>,
 }
 
 impl Builder {
@@ -79,6 +82,13 @@ impl Builder {
         self
     }
 
+    /// The servers take no larger stanza from a component.
+    #[must_use]
+    pub fn component_bytes(mut self, most: usize) -> Self {
+        self.component_bytes = Some(most);
+        self
+    }
+
     /// Programs speak here, faster than people: the rates are set out of their way.
     #[must_use]
     pub fn unpaced(mut self) -> Self {
@@ -106,8 +116,10 @@ impl Builder {
         let addresses = self.companies.iter().map(|_| addresses::fresh()).collect::<Result<Vec<_>>>()?;
         let ids = self.companies.iter().map(|(id, _, _)| id.clone());
         let peers: Vec<_> = if self.federated { ids.zip(addresses.clone()).collect() } else { Vec::new() };
+        let component_bytes = self.component_bytes.unwrap_or(COMPONENT_BYTES);
         let servers = try_join_all(self.companies.iter().zip(addresses).map(|((id, _, kind), ip)| {
-            let surroundings = Surroundings { above: &above, ip, peers: &peers, nagle: !self.no_nagle };
+            let surroundings =
+                Surroundings { above: &above, ip, peers: &peers, nagle: !self.no_nagle, component_bytes };
             Server::start(id, *kind, surroundings, &self.users)
         }));
         let center = async {

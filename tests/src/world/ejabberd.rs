@@ -77,6 +77,7 @@ pub(super) async fn add_user(plan: &Plan, user: &str) -> Result<()> {
 fn text(plan: &Plan, database: &Path) -> String {
     let (ip, domain) = (plan.ip, plan.domain());
     let (rooms, component, secret) = (plan.rooms(), plan.component(), &plan.secret);
+    let component_bytes = plan.component_bytes;
     let database = database.display();
     format!(
         r#"# Made by a test.
@@ -84,6 +85,8 @@ loglevel: warning
 log_rotate_count: 0
 hosts:
   - {domain}
+# In SQLite, as the archive: Mnesia, the default, forgets accounts and rooms made a moment before a crash.
+auth_method: sql
 auth_password_format: plain
 s2s_access: nobody
 acme:
@@ -100,7 +103,7 @@ listen:
   - port: {COMPONENT_PORT}
     ip: "{ip}"
     module: ejabberd_service
-    max_stanza_size: 524288
+    max_stanza_size: {component_bytes}
     access: all
     shaper: none
     hosts:
@@ -154,6 +157,7 @@ modules:
     default: always
     request_activates_archiving: false
   mod_muc:
+    db_type: sql
     host: "{rooms}"
     access: all
     access_admin: muc_admin

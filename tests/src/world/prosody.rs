@@ -68,7 +68,7 @@ s2s_secure_auth = false
 fn text(plan: &Plan) -> String {
     let (dir, ip, domain) = (plan.dir.display(), plan.ip, plan.domain());
     let (rooms, component, secret) = (plan.rooms(), plan.component(), &plan.secret);
-    let nagle = plan.nagle;
+    let (nagle, component_bytes) = (plan.nagle, plan.component_bytes);
     let (enabled, disabled) = match plan.peers.as_slice() {
         [] => ("", "\"s2s\"; \"s2s_auth_certs\"; \"tls\"; "),
         _ => ("\"tls\"; \"dialback\"; \"peers\"; ", ""),
@@ -88,6 +88,7 @@ network_settings = {{ nagle = {nagle} }}
 c2s_ports = {{ {CLIENT_PORT} }}
 c2s_direct_tls_ports = {{ }}
 component_ports = {{ {COMPONENT_PORT} }}
+component_stanza_size_limit = {component_bytes}
 component_interfaces = {{ "{ip}" }}
 http_ports = {{ }}
 https_ports = {{ }}

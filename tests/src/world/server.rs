@@ -40,6 +40,8 @@ pub struct Plan {
     pub secret: String,
     /// Whether Prosody holds small packets back (its default) or not.
     pub nagle: bool,
+    /// The largest stanza that the server takes from the component (its default is 512 KiB); it ends the stream for a larger one.
+    pub component_bytes: usize,
     /// The companies whose servers talk to each other, this one included, with their servers' addresses.
     pub peers: Vec<(String, Ipv4Addr)>,
 }
@@ -55,6 +57,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) peers: &'a [(String, Ipv4Addr)],
     /// As in [`Plan`].
     pub(super) nagle: bool,
+    /// As in [`Plan`].
+    pub(super) component_bytes: usize,
 }
 
 impl Plan {
@@ -103,7 +107,8 @@ impl Server {
         std::fs::create_dir_all(dir.join("data"))?;
         let secret = format!("secret-{company}");
         let peers = at.peers.to_vec();
-        let plan = Plan { company: company.into(), kind, ip: at.ip, dir, secret, nagle: at.nagle, peers };
+        let (nagle, component_bytes) = (at.nagle, at.component_bytes);
+        let plan = Plan { company: company.into(), kind, ip: at.ip, dir, secret, nagle, component_bytes, peers };
         let (command, env) = match kind {
             Kind::Prosody => prosody::prepare(&plan, users)?,
             Kind::Ejabberd => ejabberd::prepare(&plan)?,

@@ -1,5 +1,6 @@
 //! The center alone, as a process, with raw links: what gateways may rely on.
 
+mod conditions;
 mod lists;
 mod paths;
 mod rates;

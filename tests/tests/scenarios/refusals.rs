@@ -53,6 +53,25 @@ async fn a_foreign_occupant_is_refused(pair: &Pair<'_>) -> Result<()> {
     Ok(())
 }
 
+/// More than a burst, and more than anybody could say at the allowed pace while it is being said.
+const FLOOD: usize = 1000;
+
+async fn too_fast_is_refused(pair: &Pair<'_>) -> Result<()> {
+    let acme = pair.world.of("acme");
+    let carol = Person::sign_in(&acme.server.account("carol")).await?;
+    carol.join(&pair.acme, "Carol").await?;
+    let from = carol.now();
+    for n in 1..=FLOOD {
+        carol.say(&pair.acme, &format!("flood {n}")).await?;
+    }
+    carol.told_in(from, &pair.acme, reason(Condition::TooFast)).await?;
+    // Nobody else is held to Carol's pace.
+    pair.still_talks().await?;
+    let count = acme.counter(Condition::TooFast.as_str()).await?;
+    ensure!(count > 0 && count < FLOOD as u64, "{count} of {FLOOD} were counted");
+    Ok(())
+}
+
 async fn only_the_first_refusal_is_told_at_once(pair: &Pair<'_>) -> Result<()> {
     let more = "<encrypted xmlns='urn:xmpp:omemo:2'><payload>QUJD</payload></encrypted>";
     let from = pair.alice.now();
@@ -86,6 +105,30 @@ mod on_servers {
     use super::*;
     use crate::check;
     use crate::pair::checks;
+    use intergroup_tests::world::{Kind, World, run};
+
+    /// Bytes of a stanza that the servers still take from a component, in the next test.
+    const SMALL: usize = 20_000;
+
+    /// The other company's server ends the gateway's stream for a message, each time.
+    #[tokio::test]
+    async fn what_a_server_never_takes_is_set_aside() -> Result<()> {
+        let builder = World::builder().component_bytes(SMALL).company("acme", "Acme", Kind::Prosody);
+        run(builder.company("globex", "Globex", Kind::Prosody), async |world| {
+            let (pair, other) = (Pair::share(world, "poisoned").await?, Pair::share(world, "sound").await?);
+            let from = pair.alice.now();
+            let poison = format!("poison {}", "x".repeat(2 * SMALL));
+            pair.alice.say(&pair.acme, &poison).await?;
+            pair.alice.told_in(from, &pair.acme, reason(Condition::Poisonous)).await?;
+            other.still_talks().await?;
+            pair.still_talks().await?;
+            ensure!(!pair.bob.heard().iter().any(|s| s.0.contains("poison ")), "it was said all the same");
+            let count = world.of("globex").counter(Condition::Poisonous.as_str()).await?;
+            ensure!(count == 1, "it was counted {count} times");
+            Ok(())
+        })
+        .await
+    }
 
     #[tokio::test]
     async fn what_cannot_cross_is_told() -> Result<()> {
@@ -94,6 +137,7 @@ mod on_servers {
             check!(a_reaction_is_refused),
             check!(too_large_is_refused),
             check!(a_foreign_occupant_is_refused),
+            check!(too_fast_is_refused),
             check!(only_the_first_refusal_is_told_at_once),
             check!(a_private_message_to_a_puppet_is_answered),
         ])

@@ -2,6 +2,7 @@
 
 mod lists;
 mod pace;
+mod refused;
 mod rig;
 
 use intergroup_schemas::conditions::Condition;

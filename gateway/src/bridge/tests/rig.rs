@@ -31,6 +31,8 @@ pub(super) struct Archived {
 pub(super) enum Speaker {
     Person(&'static str),
     Ours(Who),
+    /// The entry does not tell.
+    Nobody,
 }
 
 pub(super) struct Rig {
@@ -373,7 +375,7 @@ impl Rig {
     pub(super) fn heard(&self) -> Vec<String> {
         let remote = |e: &&Archived| match &e.from {
             Speaker::Ours(_) => e.text.contains("<body>") && !e.text.contains("shared"),
-            Speaker::Person(_) => false,
+            Speaker::Person(_) | Speaker::Nobody => false,
         };
         let plain = |e: &Archived| e.text.replace("<body>", "").replace("</body>", "");
         self.archive.iter().filter(remote).map(plain).collect()
@@ -388,6 +390,7 @@ pub(super) fn result(entry: &Archived) -> RoomMessage {
     let (real, ours) = match &entry.from {
         Speaker::Person(jid) => (Some(BareJid::from(*jid)), None),
         Speaker::Ours(who) => (None, Some(who.clone())),
+        Speaker::Nobody => (None, None),
     };
     let content = if entry.text == "secret" {
         Content::Refused(intergroup_schemas::conditions::Condition::Encrypted)
