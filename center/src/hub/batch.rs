@@ -27,6 +27,8 @@ pub(super) struct Batch {
     pub(super) appended: BTreeMap<GroupNumber, Seq>,
     /// Origins to be told of refusals by members' rooms.
     pub(super) fates: Vec<(GroupNumber, GatewayId, Seq)>,
+    /// Groups whose log was cut before a member had all of it.
+    pub(super) expired: Vec<GroupNumber>,
     pub(super) responses: Vec<(LinkId, u64, ResponseBody)>,
     /// Welcomes that name a new incarnation, with the epochs that hello named.
     pub(super) welcomes: Vec<(LinkId, Welcome, KnownEpochs)>,
@@ -103,6 +105,12 @@ impl Hub {
         }
         for (group, member, seq) in batch.fates {
             self.tell_fate(group, &member, seq);
+        }
+        for number in batch.expired {
+            if let Some(group) = self.groups.get_mut(&number) {
+                group.untold = false;
+            }
+            self.expire(number);
         }
         self.tell_progress(batch.members);
         for (gateway, condition, text) in batch.close {

@@ -38,6 +38,8 @@ pub(super) struct Group {
     pub(super) sources: BTreeMap<GatewayId, Sources>,
     pub(super) fates: BTreeMap<(GatewayId, Seq), Fate>,
     pub(super) expiring: Option<Expiring>,
+    /// What the last cut took is not told yet: the next cut would take that away.
+    pub(super) untold: bool,
 }
 
 /// The log's beginning is to go; what members have not been sent of it is being read.
@@ -157,6 +159,7 @@ impl Group {
             sources: BTreeMap::new(),
             fates: BTreeMap::new(),
             expiring: None,
+            untold: false,
         }
     }
 
@@ -289,6 +292,10 @@ impl Group {
             _ => None,
         };
         self.tail.iter().filter_map(source).collect()
+    }
+
+    pub(super) fn may_expire(&self) -> bool {
+        self.expiring.is_none() && !self.untold
     }
 
     /// The oldest milestone, when it is too old or too many bytes follow it: what lies before it may go.

@@ -30,9 +30,9 @@ impl Hub {
 
     /// Cuts a group's log where it is too old or too large. What a member has not been sent is looked at before, so that its
     /// origin can be told.
-    fn expire(&mut self, number: GroupNumber) {
+    pub(super) fn expire(&mut self, number: GroupNumber) {
         let older_than = Timestamp(self.now.0 - self.config.retention_age_ms);
-        while let Some(group) = self.groups.get_mut(&number).filter(|g| g.expiring.is_none()) {
+        while let Some(group) = self.groups.get_mut(&number).filter(|g| g.may_expire()) {
             let Some(cut) = group.to_cut(older_than, self.config.retention_bytes) else { return };
             let floor = group.floor;
             let taken = self.behind(number, cut.seq).into_iter().map(|(_, taken)| taken).min();
@@ -87,8 +87,11 @@ impl Hub {
                 self.read_expiring(number, last);
             }
             None => {
+                let told = fates.is_empty();
                 self.cut(number, cut, fates);
-                self.expire(number);
+                if told {
+                    self.expire(number);
+                }
             }
         }
     }
@@ -100,6 +103,10 @@ impl Hub {
         self.counters.expired += cut.seq.0 - floor.0;
         self.cached_bytes -= cached - group.tail_bytes;
         self.batch.changes.push(Change::Trim { group: number, upto: cut.seq, hash: cut.hash });
+        if !fates.is_empty() {
+            group.untold = true;
+            self.batch.expired.push(number);
+        }
         // Behind the cut, which takes older ones with it: these stay until the next, for an origin that is away.
         for fate in fates {
             let place = (fate.member.clone(), fate.seq);

@@ -214,14 +214,16 @@ fn room(firm: &Firm, log: &Log<'_>, member: Option<&Member>, fates: &BTreeMap<Se
             }
             continue;
         }
+        let poisonous = |l: &Logged| l.text.starts_with("poison") && firm.server.room.flavour.poisonable;
         let announced = logged.record.list >= member.list && seq > member.from;
         match (announced, fates.get(&seq), copies) {
             (true, None, [one]) => voice(name, logged, one, out),
             (true, None, []) if firm.server.emptied && !firm.gateway.alarms.is_empty() => {}
             // What was said there is known to nobody; without any fault it is there nevertheless.
-            (true, None, []) if !firm.server.room.flavour.archive && !log.calm => {}
+            (true, None, []) if !firm.server.room.flavour.archive && (!log.calm || poisonous(logged)) => {}
             (true, None, []) if gap_is_reported(firm) && forgotten.contains(&logged.text) => {}
-            (true, None, []) if seq <= log.floor && (told || firm.server.may_refuse) => {}
+            // A refusal goes with its entry.
+            (true, None, []) if seq <= log.floor && (told || firm.server.may_refuse || poisonous(logged)) => {}
             (true, None, []) => out.push(format!("{name}: {} (entry {seq}) is not in the room", logged.text)),
             (false, _, []) => {}
             (false, _, _) => out.push(format!("{name}: {} was not for this room", logged.text)),
@@ -233,11 +235,13 @@ fn room(firm: &Firm, log: &Log<'_>, member: Option<&Member>, fates: &BTreeMap<Se
                 out.push(format!("{name}: {} is {} times in the room", logged.text, copies.len()));
             }
             (true, Some(condition), copies) => {
-                let poisoned = logged.text.starts_with("poison") && firm.server.room.flavour.poisonable;
-                if !poisoned && !firm.server.may_refuse {
+                let poisoned = poisonous(logged);
+                // It went from the log before the member had settled it; it may have been on its way into the room.
+                let expired = *condition == Condition::Expired && seq <= log.floor;
+                if !poisoned && !expired && !firm.server.may_refuse {
                     out.push(format!("{name}: refused {} as {} for no reason", logged.text, condition.as_str()));
                 }
-                if !copies.is_empty() && !firm.gateway.restored && !log.restored && !gap_is_reported(firm) {
+                if !copies.is_empty() && !expired && !firm.gateway.restored && !log.restored && !gap_is_reported(firm) {
                     out.push(format!("{name}: {} is in the room and was refused", logged.text));
                 }
             }

@@ -21,7 +21,7 @@ impl Small {
     fn mount(at: &Path) -> Option<Self> {
         std::fs::create_dir_all(at).ok()?;
         let at = Self(at.to_owned());
-        at.sized("-osize=2m").then_some(at)
+        at.sized("-osize=4m").then_some(at)
     }
 
     fn sized(&self, options: &str) -> bool {
