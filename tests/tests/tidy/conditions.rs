@@ -11,12 +11,14 @@ const LINKS: &str = "tests/tests/center/refused.rs";
 const TROUBLE: &str = "tests/tests/center/trouble.rs";
 const REFUSALS: &str = "tests/tests/scenarios/refusals.rs";
 const MODERATION: &str = "tests/tests/scenarios/moderation.rs";
+const LISTS: &str = "tests/tests/center/lists.rs";
+const LISTS_OF_THE_HUB: &str = "center/src/hub/tests/lists.rs";
 const BRIDGE: &str = "gateway/src/bridge/tests/mod.rs";
 const REFUSED: &str = "gateway/src/bridge/tests/refused.rs";
 
 /// Which test shows a condition, its counter, its notice, and that others' traffic goes on. In real rooms where a server can be
 /// brought to it; with real daemons and raw links where only a broken peer would do it; against the core where neither can:
-/// no server refuses the words of a room's owner (`refused-by-room`), and both servers give occupant-ids
+/// a full list is a matter of a hundred thousand people, no server refuses the words of a room's owner (`refused-by-room`), and both servers give occupant-ids
 /// (`unknown-author` is for those that do not).
 const SHOWN: &[(Condition, &str, &str)] = &[
     (Condition::Malformed, LINKS, "what_is_broken_ends_its_own_link_with_a_reason_and_no_other"),
@@ -33,6 +35,11 @@ const SHOWN: &[(Condition, &str, &str)] = &[
     (Condition::Encrypted, REFUSALS, "encrypted_is_refused"),
     (Condition::UnsupportedContent, REFUSALS, "a_reaction_is_refused"),
     (Condition::TooFast, REFUSALS, "too_fast_is_refused"),
+    (Condition::NotOnList, LISTS, "a_list_judges_travels_and_survives_kill_9"),
+    (Condition::ReadOnly, LISTS, "a_list_judges_travels_and_survives_kill_9"),
+    (Condition::NotYours, LISTS, "a_list_judges_travels_and_survives_kill_9"),
+    (Condition::InvalidAccount, LISTS, "a_list_judges_travels_and_survives_kill_9"),
+    (Condition::ListFull, LISTS_OF_THE_HUB, "a_list_holds_so_many_and_no_more"),
     (Condition::RefusedByRoom, BRIDGE, "what_a_room_never_takes_is_given_up_and_told"),
     (Condition::RefusedByRoom, REFUSED, "what_another_room_refused_is_told_to_its_author"),
     (Condition::Banned, MODERATION, "a_ban_is_told"),
