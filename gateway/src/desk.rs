@@ -179,19 +179,23 @@ impl Desk {
     fn status(&self, bridge: BridgeStatus) -> Status {
         let identity = Identity::load(&self.dir).ok().flatten();
         let closed = || "closed until the store can be used".to_owned();
+        let connecting = || "connecting".to_owned();
+        // A connection is up when the core knows it: what is asked for next must find it so.
         let server = match self.server.state() {
             _ if self.store.is_err() => (false, Some(closed())),
+            xmpp::State::Up { .. } if !bridge.server => (false, Some(connecting())),
             xmpp::State::Up { exclusive: true } => (true, None),
             xmpp::State::Up { exclusive: false } => {
                 (true, Some("another connection shares the stream; the archives are read instead".to_owned()))
             }
-            xmpp::State::Connecting => (false, Some("connecting".to_owned())),
+            xmpp::State::Connecting => (false, Some(connecting())),
             xmpp::State::Down(text) => (false, Some(text)),
         };
         let center = match self.center.state() {
             _ if self.store.is_err() => Center { up: false, address: None, text: Some(closed()) },
+            link::State::Up(_) if !bridge.link => Center { up: false, address: None, text: Some(connecting()) },
             link::State::Up(address) => Center { up: true, address: Some(address), text: None },
-            link::State::Connecting => Center { up: false, address: None, text: Some("connecting".to_owned()) },
+            link::State::Connecting => Center { up: false, address: None, text: Some(connecting()) },
             link::State::Down(text) => Center { up: false, address: None, text: Some(text) },
         };
         let mut counters = bridge.counters;
