@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use intergroup_schemas::address::split_address;
 use intergroup_schemas::rate::Rate;
 use serde::{Deserialize, Serialize};
 
@@ -228,25 +229,6 @@ impl Config {
     }
 }
 
-/// Takes `HOST:PORT` apart; HOST is a name, an IPv4 address or an IPv6 address in brackets.
-///
-/// # Errors
-/// It is none of these, or the port is 0, which would be another one after each start.
-pub fn split_address(address: &str) -> Result<(String, u16)> {
-    let form =
-        || format!("{address:?} is not HOST:PORT, as in 192.0.2.10:7100, [2001:db8::1]:7100 or hub.example:7100");
-    let (host, port) = address.rsplit_once(':').with_context(form)?;
-    let port: u16 = port.parse().ok().with_context(form)?;
-    ensure!(port != 0, "{address:?}: port 0 would be another port after each start; choose one");
-    let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        Some(inner) => inner.parse::<IpAddr>().ok().with_context(form)?.to_string(),
-        None => host.to_owned(),
-    };
-    let name = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
-    ensure!(name || host.parse::<IpAddr>().is_ok(), form());
-    Ok((host, port))
-}
-
 /// Writes a file that only its owner can read, so that a crash leaves the old one or the new one.
 ///
 /// # Errors
@@ -272,17 +254,6 @@ mod tests {
         let all = |list: &[&str]| list.iter().map(|a| (*a).to_owned()).collect();
         let (retention, rates) = (Retention::default(), Rates::default());
         Config { name: "Hub".into(), listen: all(listen), addresses: all(addresses), retention, rates }
-    }
-
-    #[test]
-    fn addresses_are_taken_apart_or_refused_with_a_reason() {
-        assert_eq!(split_address("192.0.2.10:7100").unwrap(), ("192.0.2.10".into(), 7100));
-        assert_eq!(split_address("[2001:db8::1]:7100").unwrap(), ("2001:db8::1".into(), 7100));
-        assert_eq!(split_address("hub.example:7100").unwrap(), ("hub.example".into(), 7100));
-        for wrong in ["", "hub", "hub:", ":7100", "hub:70000", "a b:1", "[hub]:1", "http://hub:1"] {
-            assert!(split_address(wrong).unwrap_err().to_string().contains("HOST:PORT"), "{wrong}");
-        }
-        assert!(split_address("127.0.0.1:0").unwrap_err().to_string().contains("port 0"));
     }
 
     #[test]

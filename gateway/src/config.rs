@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use intergroup_schemas::address::split_address;
 use intergroup_schemas::rate::Rate;
 use serde::{Deserialize, Serialize};
 
@@ -244,24 +244,6 @@ fn domain(text: &str) -> Result<String> {
     Ok(jid.domain().as_str().to_owned())
 }
 
-/// Takes `HOST:PORT` apart; HOST is a name, an IPv4 address or an IPv6 address in brackets (which are taken off).
-///
-/// # Errors
-/// It is none of these.
-pub fn split_address(address: &str) -> Result<(String, u16)> {
-    let form =
-        || format!("{address:?} is not HOST:PORT, as in 192.0.2.10:7100, [2001:db8::1]:7100 or hub.example:7100");
-    let (host, port) = address.rsplit_once(':').with_context(form)?;
-    let port: u16 = port.parse().ok().filter(|port| *port != 0).with_context(form)?;
-    let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        Some(inner) => inner.parse::<IpAddr>().ok().with_context(form)?.to_string(),
-        None => host.to_owned(),
-    };
-    let name = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    ensure!(name || host.parse::<IpAddr>().is_ok(), form());
-    Ok((host, port))
-}
-
 /// Writes a file that only its owner can read, so that a crash leaves the old one or the new one.
 ///
 /// # Errors
@@ -323,7 +305,7 @@ mod tests {
             assert!(text.contains(with), "{text}");
         };
         refused(|c| c.server = "localhost".into(), "HOST:PORT");
-        refused(|c| c.server = "localhost:0".into(), "HOST:PORT");
+        refused(|c| c.server = "localhost:0".into(), "port 0");
         refused(|c| c.component = "a@b.example".into(), "not a domain");
         refused(|c| c.rooms = String::new(), "not a domain");
         refused(|c| c.rooms = "groups.acme.example".into(), "the component itself");

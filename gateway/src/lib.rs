@@ -9,6 +9,7 @@ mod desk;
 pub mod enrol;
 pub mod ids;
 pub mod link;
+mod monitor;
 pub mod payload;
 pub mod store;
 #[cfg(test)]

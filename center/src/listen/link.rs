@@ -5,16 +5,17 @@ use std::time::Duration;
 use bytes::BytesMut;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::limits;
 use intergroup_schemas::link::decode::{DecodeError, to_center};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::frame::{Assembler, Broken, Received};
 use super::writer;
-use crate::engine::{Control, Engine, Outbox};
+use crate::engine::{self, Control, Engine, Outbox};
 use crate::hub::{Event, LinkId};
 use crate::pki::Peer;
 
@@ -22,6 +23,8 @@ use crate::pki::Peer;
 const READ_BYTES: usize = 32 * 1024;
 /// A link that was told bye is ended after this long, whether the gateway has read it or not.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How long is waited for a certificate's end before the clock is looked at again: it may have been set.
+const CLOCK_LOOK: Duration = Duration::from_secs(3600);
 /// A silent link is pinged after this long,
 const PING: Duration = Duration::from_secs(limits::LINK_PING_S);
 /// and given up after so many of these.
@@ -48,6 +51,7 @@ pub(super) async fn run(upgraded: Upgraded, peer: Peer, engine: &Engine) {
     tokio::pin!(writing);
     let end = tokio::select! {
         end = read_all(&mut read, &mut input, link, engine, &outbox) => Some(end),
+        end = certificate_end(peer.ends_s) => Some(end),
         // The hub has ended the link, or the connection broke.
         _ = &mut writing => None,
     };
@@ -66,6 +70,19 @@ pub(super) async fn run(upgraded: Upgraded, peer: Peer, engine: &Engine) {
     // Closing a socket with unread input would destroy the last words on their way.
     let _ = timeout(FAREWELL, discard(&mut read)).await;
     tracing::info!(%gateway, link = link.0, "a link is down");
+}
+
+/// A link lives no longer than the certificate that it was opened with. Gateways renew theirs long before.
+async fn certificate_end(ends_s: i64) -> End {
+    loop {
+        let left_ms = ends_s.saturating_mul(1000) - engine::now().0;
+        match u64::try_from(left_ms) {
+            Ok(left) if left > 0 => sleep(Duration::from_millis(left).min(CLOCK_LOOK)).await,
+            _ => break,
+        }
+    }
+    let text = "the certificate has ended: enrol again, nothing queued is lost".to_owned();
+    End::Broken(Broken { condition: Condition::BadCertificate, text })
 }
 
 async fn discard(read: &mut (impl AsyncRead + Unpin)) {

@@ -17,13 +17,13 @@ use anyhow::{Context, Result};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use intergroup_schemas::address::split_address;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::split_address;
 use crate::engine::Engine;
 use crate::pki::{self, Authority};
 

@@ -4,10 +4,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::args::{Common, Init};
 use super::{Exit, fail, prompt};
-use crate::config::{AuthorRate, Config, DEFAULT_NICK, Dir, read_secret, secret, split_address, write_private};
+use crate::config::{AuthorRate, Config, DEFAULT_NICK, Dir, read_secret, secret, write_private};
 use crate::link::Proxy;
 use crate::store::embedded::EmbeddedStore;
 use crate::xmpp::Secret;
+use intergroup_schemas::address::split_address;
 
 /// Where a proxy with a password is taken from.
 const PROXY_VARIABLE: &str = "INTERGROUP_GATEWAY_PROXY";
@@ -57,7 +58,8 @@ fn gather(init: Init) -> Result<(Config, Secret)> {
     let server = match init.server {
         Some(server) => server,
         None => prompt::ask("Component listener of your server, HOST:PORT", Some("127.0.0.1:5347"), |text| {
-            split_address(text).map(|_| text.to_owned())
+            split_address(text)?;
+            Ok(text.to_owned())
         })?,
     };
     let component = match init.component {

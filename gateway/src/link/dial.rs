@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use intergroup_schemas::address::split_address;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -12,7 +13,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Proxy;
-use crate::config::split_address;
 
 /// How long one address may take until TLS is up. A dead carrier costs this much before the next address is tried.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(8);

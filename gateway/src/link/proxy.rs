@@ -6,10 +6,9 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use intergroup_schemas::address::split_address;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-use crate::config::split_address;
 
 /// Longest head of a proxy's answer.
 const ANSWER_BYTES: usize = 8 * 1024;

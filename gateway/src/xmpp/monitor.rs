@@ -1,7 +1,6 @@
 //! What an administrator can see of the component link: its state, and figures.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::monitor::monitor;
 
 /// How the link is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,25 +17,8 @@ pub enum State {
     Down(String),
 }
 
-macro_rules! figures {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Counts since the process began. Shared between the link's task and whoever asks.
-        #[derive(Debug, Default)]
-        pub struct Monitor {
-            state: Mutex<State>,
-            $($(#[$doc])* pub(super) $name: AtomicU64,)*
-        }
-
-        impl Monitor {
-            /// Every figure, by name.
-            pub fn figures(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name.load(Ordering::Relaxed)),)*]
-            }
-        }
-    };
-}
-
-figures! {
+monitor! {
+    State;
     /// Connections that came up.
     server_connections,
     /// Bytes read.
@@ -53,16 +35,4 @@ figures! {
     server_oversized_dropped,
     /// Requests that were not answered in time.
     server_requests_timed_out,
-}
-
-impl Monitor {
-    /// How the link is.
-    pub fn state(&self) -> State {
-        // A holder cannot panic between two words; what it left is as good as any.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn set(&self, state: State) {
-        *self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = state;
-    }
 }

@@ -26,7 +26,7 @@ struct Arguments {
     /// People who speak at Acme, and as many who listen at Globex: with fewer, servers carry a higher rate
     #[arg(long, default_value_t = SENDERS.len(), value_parser = people)]
     people: usize,
-    /// Only traffic of this name (closed-64, open-50, open-500); may be given several times
+    /// Only traffic of this name (closed-64, open-50, open-250, open-500); may be given several times
     #[arg(long, value_name = "TRAFFIC")]
     only: Vec<String>,
     /// The programs have been built already
@@ -46,8 +46,12 @@ const NEAR: &[&str] = &["frank"];
 /// Those who listen at Globex.
 const FAR: &[&str] = &["gina", "henry", "iris", "jack", "kate"];
 
-const TRAFFIC: &[(&str, Load)] =
-    &[("closed-64", Load::Closed(64)), ("open-50", Load::Open(50)), ("open-500", Load::Open(500))];
+const TRAFFIC: &[(&str, Load)] = &[
+    ("closed-64", Load::Closed(64)),
+    ("open-50", Load::Open(50)),
+    ("open-250", Load::Open(250)),
+    ("open-500", Load::Open(500)),
+];
 
 /// A piece of traffic, as it went.
 #[derive(Debug, Clone)]
@@ -79,6 +83,8 @@ const TARGETS: &[Target] = &[
     ("closed-64", "messages/s, bridged to shared, at least 0.9", rate_ratio, |x| x >= 0.9),
     ("open-50", "p50, bridged less shared, under 5 ms", |s, b| b.seen.far[0] - s.seen.far[0], |x| x < 5.0),
     ("open-50", "p99, bridged less shared, under 25 ms", |s, b| b.seen.far[1] - s.seen.far[1], |x| x < 25.0),
+    ("open-250", "p50, bridged less shared, under 5 ms", |s, b| b.seen.far[0] - s.seen.far[0], |x| x < 5.0),
+    ("open-250", "p99, bridged less shared, under 25 ms", |s, b| b.seen.far[1] - s.seen.far[1], |x| x < 25.0),
     ("open-500", "p50, bridged less shared, under 5 ms", |s, b| b.seen.far[0] - s.seen.far[0], |x| x < 5.0),
     ("open-500", "p99, bridged less shared, under 25 ms", |s, b| b.seen.far[1] - s.seen.far[1], |x| x < 25.0),
     ("open-500", "CPU, gateways and center to servers (bridged), under 0.2", |_, b| b.product / b.servers, |x| x < 0.2),

@@ -1,5 +1,7 @@
 //! Whoever must stay out stays out and is told why; what is broken ends its own link and no other.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use anyhow::{Context, Result};
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::Seq;
@@ -7,6 +9,9 @@ use intergroup_schemas::limits;
 use intergroup_schemas::link::{Relay, ToCenter, ToGateway, VERSION};
 use intergroup_tests::link_client::{CenterProcess, Identity, LinkClient, enrol, relay, renew};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType, date_time_ymd};
+use ring::digest::{SHA256, digest};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 
 use crate::talk::two;
 
@@ -49,20 +54,27 @@ async fn a_renewal_needs_the_present_certificate_and_ends_it_with_its_first_use(
     Ok(())
 }
 
-#[tokio::test]
-async fn an_ended_certificate_is_told_so_and_a_strange_one_gets_nowhere() -> Result<()> {
-    let (center, other) = (CenterProcess::start()?, CenterProcess::start()?);
-    let good = center.enrol("acme").await?;
+/// The same gateway with a certificate of the center's authority that is valid for the time given, in seconds since 1970.
+fn certified(center: &CenterProcess, identity: &Identity, from_s: u64, to_s: u64) -> Result<Identity> {
     let read = |name: &str| std::fs::read_to_string(center.dir().join(name));
     let issuer = Issuer::from_ca_cert_pem(&read("authority.pem")?, KeyPair::from_pem(&read("authority.key")?)?)?;
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
     params.subject_alt_names = vec![SanType::URI("intergroup:acme/main".try_into()?)];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2020, 3, 1));
-    let mut ended = good.clone();
-    ended.reply.certificate_pem = params.signed_by(&key, &issuer)?.pem();
-    ended.key_pem = key.serialize_pem();
+    let at = |s: u64| date_time_ymd(1970, 1, 1) + Duration::from_secs(s);
+    (params.not_before, params.not_after) = (at(from_s), at(to_s));
+    let mut certified = identity.clone();
+    certified.reply.certificate_pem = params.signed_by(&key, &issuer)?.pem();
+    certified.key_pem = key.serialize_pem();
+    Ok(certified)
+}
+
+#[tokio::test]
+async fn an_ended_certificate_is_told_so_and_a_strange_one_gets_nowhere() -> Result<()> {
+    let (center, other) = (CenterProcess::start()?, CenterProcess::start()?);
+    let good = center.enrol("acme").await?;
+    let ended = certified(&center, &good, 1_577_836_800, 1_583_020_800)?;
     let refused = text(open(&ended).await);
     assert!(refused.contains("403") && refused.contains("bad-certificate"), "{refused}");
 
@@ -72,6 +84,37 @@ async fn an_ended_certificate_is_told_so_and_a_strange_one_gets_nowhere() -> Res
     assert!(open(&strange).await.is_err());
     LinkClient::greet(&good, Vec::new()).await?;
     Ok(())
+}
+
+/// What the center knows a gateway by is the fingerprint of its certificate: a copy that ends soon is put in its place.
+fn know(center: &CenterProcess, identity: &Identity) -> Result<()> {
+    let certificate = CertificateDer::from_pem_slice(identity.reply.certificate_pem.as_bytes())?;
+    let fingerprint = digest(&SHA256, &certificate);
+    let db = rusqlite::Connection::open(center.dir().join("center.db"))?;
+    let changed = db.execute("UPDATE gateway SET certificate = ?1 WHERE id = 'acme/main'", [fingerprint.as_ref()])?;
+    anyhow::ensure!(changed == 1, "the gateway's row");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_ends_with_the_certificate_that_it_was_opened_with() -> Result<()> {
+    let mut center = CenterProcess::start()?;
+    let good = center.enrol("acme").await?;
+    // However slow the machine is, one of these is long enough to come up with.
+    for seconds in [2, 8, 32, 128] {
+        center.terminate()?;
+        let now_s = UNIX_EPOCH.elapsed()?.as_secs();
+        let brief = certified(&center, &good, now_s - 60, now_s + seconds)?;
+        know(&center, &brief)?;
+        center.serve()?;
+        if let Ok((mut link, _)) = LinkClient::greet(&brief, Vec::new()).await {
+            assert_eq!(link.bye().await?, Condition::BadCertificate);
+            let refused = text(open(&brief).await);
+            assert!(refused.contains("403") && refused.contains("enrol again"), "{refused}");
+            return Ok(());
+        }
+    }
+    anyhow::bail!("no link came up before its certificate had ended")
 }
 
 #[tokio::test]
