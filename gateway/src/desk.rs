@@ -168,6 +168,8 @@ impl Desk {
             Request::Unmap { group } => Command::Unmap { group },
             Request::Leave { group } => Command::Leave { group },
             Request::Allow { group, enterprise } => Command::Allow { group, enterprise },
+            Request::Describe { group, changes } => Command::Describe { group, changes },
+            Request::Transfer { group, enterprise } => Command::Transfer { group, enterprise },
             Request::Delete { group } => Command::Delete { group },
             Request::List => Command::List,
             Request::Show { group } => Command::Show { group },

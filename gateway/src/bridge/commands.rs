@@ -12,7 +12,7 @@ use intergroup_schemas::list::AccountEdit;
 
 use super::Bridge;
 use super::action::{CommandId, Reply, RequestId, RoomAction};
-use super::event::{Answer, Command, PersonEdit, RoomEvent};
+use super::event::{AboutEdit, Answer, Command, PersonEdit, RoomEvent};
 use super::limits::ENTERED_WITHIN;
 use super::room::{Room, Rows, unfit};
 use super::status::Status;
@@ -61,6 +61,8 @@ enum Asked {
     Mapping(RoomJid),
     /// To be passed on to the administrator.
     Answer(CommandId),
+    /// To be changed, and then passed on.
+    Describe(CommandId, AboutEdit),
     /// To leave a group whose mapping ends.
     Leave(GroupNumber),
 }
@@ -90,6 +92,8 @@ impl Bridge {
             Command::Leave { group } if self.rooms.contains_key(&group) => self.end(id, group, Ending::Leave),
             Command::Leave { group } => self.ask(id, RequestBody::LeaveGroup { group }),
             Command::Allow { group, enterprise } => self.ask(id, RequestBody::AllowEnterprise { group, enterprise }),
+            Command::Describe { group, changes } => self.describe(id, group, changes),
+            Command::Transfer { group, enterprise } => self.ask(id, RequestBody::TransferGroup { group, enterprise }),
             Command::Delete { group } => self.ask(id, RequestBody::DeleteGroup { group }),
             Command::List => self.ask(id, RequestBody::ListGroups {}),
             Command::Show { group } => self.ask(id, RequestBody::ShowGroup { group }),
@@ -123,6 +127,14 @@ impl Bridge {
             return self.cx.reply(id, refused(NO_LINK));
         }
         self.request(body, Asked::Answer(id));
+    }
+
+    /// The center takes a description as a whole, so what is not to change is asked for first.
+    fn describe(&mut self, id: CommandId, group: GroupNumber, changes: AboutEdit) {
+        if self.cx.link.is_none() {
+            return self.cx.reply(id, refused(NO_LINK));
+        }
+        self.request(RequestBody::ShowGroup { group }, Asked::Describe(id, changes));
     }
 
     /// The edit is answered once it is on disk; from there it goes the way of messages, in their order.
@@ -279,7 +291,7 @@ impl Bridge {
         for (_, asked) in std::mem::take(&mut self.commands.asked) {
             match asked {
                 Asked::Mapping(room) => self.probe_fails(&room, LOST),
-                Asked::Answer(id) => self.cx.reply(id, refused(LOST)),
+                Asked::Answer(id) | Asked::Describe(id, _) => self.cx.reply(id, refused(LOST)),
                 Asked::Leave(group) => drop(self.commands.leaving.remove(&group)),
             }
         }
@@ -297,7 +309,11 @@ impl Bridge {
                 self.probe_refused(&room, Reply::Refused { condition: Some(condition), text });
             }
             (Asked::Mapping(room), _) => self.probe_fails(&room, "the center gave an answer that was not asked for"),
-            (Asked::Answer(id), body) => {
+            (Asked::Describe(id, changes), ResponseBody::Group(info)) => {
+                let about = changes.applied(*info.about);
+                self.ask(id, RequestBody::DescribeGroup { group: info.number, about });
+            }
+            (Asked::Answer(id) | Asked::Describe(id, _), body) => {
                 let room = |info: &GroupInfo| self.rooms.get(&info.number).map(|r| r.mapping.room.clone());
                 let reply = match body {
                     ResponseBody::Done {} => Reply::Done,

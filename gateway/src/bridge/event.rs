@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{AccountId, EnterpriseId, GroupNumber, ListVersion};
-use intergroup_schemas::link::{Timestamp, ToGateway, Welcome};
-use intergroup_schemas::list::Listed;
+use intergroup_schemas::link::{About, Timestamp, ToGateway, Welcome};
+use intergroup_schemas::list::{Listed, Policy};
 use serde::{Deserialize, Serialize};
 
 use super::action::{CommandId, RequestId, Ticket};
@@ -110,6 +110,20 @@ pub enum Command {
         /// Who may join.
         enterprise: EnterpriseId,
     },
+    /// Change what a group says of itself.
+    Describe {
+        /// The group.
+        group: GroupNumber,
+        /// What changes.
+        changes: AboutEdit,
+    },
+    /// Give a group to another member enterprise.
+    Transfer {
+        /// The group.
+        group: GroupNumber,
+        /// The owner to be.
+        enterprise: EnterpriseId,
+    },
     /// End a group for all.
     Delete {
         /// The group.
@@ -140,6 +154,32 @@ pub enum Command {
     },
     /// Every figure of the bridge.
     Status,
+}
+
+/// What of a group's description is to change; what is none stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AboutEdit {
+    /// What people call it.
+    pub name: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// What is being talked about.
+    pub subject: Option<String>,
+    /// Who may speak.
+    pub policy: Option<Policy>,
+}
+
+impl AboutEdit {
+    /// The description with the changes made.
+    #[must_use]
+    pub fn applied(self, to: About) -> About {
+        About {
+            name: self.name.unwrap_or(to.name),
+            description: self.description.unwrap_or(to.description),
+            subject: self.subject.unwrap_or(to.subject),
+            policy: self.policy.unwrap_or(to.policy),
+        }
+    }
 }
 
 /// A person to be put on a list, changed there, or removed.

@@ -27,8 +27,8 @@ use intergroup_schemas::link::{HelloGroup, Timestamp, ToGateway, Welcome};
 pub use action::{Action, CommandId, Level, ReadFrom, Reply, Report, RequestId, RoomAction, Ticket};
 pub use context::Config;
 pub use event::{
-    Affiliation, Answer, Command, Content, Event, Gone, Page, PersonEdit, Refusal, Role, RoomEvent, RoomInfo,
-    RoomMessage,
+    AboutEdit, Affiliation, Answer, Command, Content, Event, Gone, Page, PersonEdit, Refusal, Role, RoomEvent,
+    RoomInfo, RoomMessage,
 };
 pub use limits::AUTHOR_RATE;
 

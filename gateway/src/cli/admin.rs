@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::args::{Command, Common, Group};
+use intergroup_schemas::list::Policy;
+
+use super::args::{Command, Common, Group, PolicyName};
 use super::{Exit, print};
+use crate::bridge::AboutEdit;
 use crate::control::{Answer, Failure, Request, ask};
 
 pub(super) fn run(common: &Common, command: Command) -> Exit {
@@ -86,6 +89,14 @@ fn request(command: Command) -> Option<Request> {
         Command::Group(Group::Leave { group }) => Request::Leave { group },
         Command::Group(Group::List) => Request::List,
         Command::Group(Group::Show { group }) => Request::Show { group },
+        Command::Group(Group::Describe { group, name, description, subject, policy }) => {
+            let policy = policy.map(|policy| match policy {
+                PolicyName::Open => Policy::Open,
+                PolicyName::Announcements => Policy::Announcements,
+            });
+            Request::Describe { group, changes: AboutEdit { name, description, subject, policy } }
+        }
+        Command::Group(Group::Transfer { group, enterprise }) => Request::Transfer { group, enterprise },
         Command::Group(Group::Delete { group }) => Request::Delete { group },
     })
 }

@@ -108,6 +108,31 @@ pub(super) enum Group {
         /// The group's number
         group: GroupNumber,
     },
+    /// Change what a group says of itself (the owner only); what is not given stays as it is
+    #[command(group = clap::ArgGroup::new("changes").required(true).multiple(true))]
+    Describe {
+        /// The group's number
+        group: GroupNumber,
+        /// What people call it
+        #[arg(long, group = "changes")]
+        name: Option<String>,
+        /// What it is for; empty for nothing
+        #[arg(long, group = "changes")]
+        description: Option<String>,
+        /// What is being talked about; empty for nothing
+        #[arg(long, group = "changes")]
+        subject: Option<String>,
+        /// Who may speak
+        #[arg(long, value_enum, group = "changes")]
+        policy: Option<PolicyName>,
+    },
+    /// Give a group to another member enterprise (the owner only)
+    Transfer {
+        /// The group's number
+        group: GroupNumber,
+        /// The owner to be: an enterprise's id at the center
+        enterprise: EnterpriseId,
+    },
     /// End a group for all (the owner only)
     Delete {
         /// The group's number
@@ -149,6 +174,15 @@ pub(super) enum Member {
         /// The file
         file: PathBuf,
     },
+}
+
+/// Who may speak in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum PolicyName {
+    /// Everybody on the list whose role lets them
+    Open,
+    /// Of those only the people of the company that owns the group
+    Announcements,
 }
 
 /// What a person on a list may do.
@@ -213,6 +247,12 @@ mod tests {
         assert!(matches!(parse("enroll - --dir /x").unwrap().command, Command::Enroll { code: Some(c) } if c == "-"));
         assert!(matches!(parse("enroll").unwrap().command, Command::Enroll { code: None }));
         assert!(matches!(parse("map 1 --room a").unwrap().command, Command::Map { .. }));
+        let args = parse("group describe 10001 --subject Launch --policy announcements").unwrap();
+        let Command::Group(Group::Describe { name, subject, policy, .. }) = args.command else {
+            panic!("not describe")
+        };
+        assert!(name.is_none() && subject.is_some() && policy == Some(PolicyName::Announcements));
+        assert!(matches!(parse("group transfer 1 globex").unwrap().command, Command::Group(Group::Transfer { .. })));
         let add = parse("member add 10001 alice --display Alice --role read-only").unwrap().command;
         assert!(matches!(add, Command::Member(Member::Add { role: RoleName::ReadOnly, .. })));
         assert!(matches!(parse("member import 10001 x.csv").unwrap().command, Command::Member(Member::Import { .. })));
@@ -226,9 +266,17 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for line in
-            ["", "group", "group show", "group show ten", "group allow 1 UPPER", "map 1", "status --wait 0", "dance"]
-        {
+        for line in [
+            "",
+            "group",
+            "group show",
+            "group show ten",
+            "group describe 1",
+            "group allow 1 UPPER",
+            "map 1",
+            "status --wait 0",
+            "dance",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use intergroup_schemas::link::{Standing, Timestamp};
-use intergroup_schemas::list::{AccountRow, Listed, Role};
+use intergroup_schemas::list::{AccountRow, Listed, Policy, Role};
 
 use crate::control::{Answer, Group, Request, Status};
 
@@ -53,11 +53,25 @@ fn one(group: &Group) -> String {
     if !info.allowed.is_empty() {
         add("allowed", info.allowed.iter().map(|e| e.as_str()).collect::<Vec<_>>().join(", "));
     }
+    let about = &info.about;
+    for (name, text) in [("for", &about.description), ("subject", &about.subject)] {
+        if !text.is_empty() {
+            add(name, text.clone());
+        }
+    }
+    if about.policy == Policy::Announcements {
+        add("policy", format!("only people of {} speak", info.owner));
+    }
+    add("list", format!("version {}, {} people, digest {}", info.list, info.accounts, info.digest));
     add("entries", info.head.to_string());
     for member in &info.members {
         let online = if member.online { "online" } else { "away" };
         let (enterprise, gateway) = (&member.enterprise, &member.gateway);
-        add("member", format!("{enterprise}/{gateway} ({}), {online}, has {}", member.display, member.settled));
+        let behind = match info.head.0.saturating_sub(member.settled.0) {
+            0 => "has all".to_owned(),
+            behind => format!("has {} ({behind} to come)", member.settled),
+        };
+        add("member", format!("{enterprise}/{gateway} ({}), {online}, {behind}", member.display));
     }
     out
 }
@@ -163,7 +177,8 @@ mod tests {
         assert_eq!(text(&create, &answer), "10001\n");
         let shown = text(&Request::Show { group: GroupNumber(10_001) }, &answer);
         assert!(shown.starts_with("10001  Apollo  member, apollo@c.example\n"), "{shown}");
-        assert!(shown.contains("globex/main (Globex), away, has 7"), "{shown}");
+        assert!(shown.contains("globex/main (Globex), away, has 7 (2 to come)"), "{shown}");
+        assert!(shown.contains("list      version 2, 0 people, digest "), "{shown}");
         assert_eq!(text(&Request::List, &Answer::Groups { groups: Vec::new() }), "no groups\n");
     }
 }

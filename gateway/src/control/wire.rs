@@ -9,8 +9,8 @@ use intergroup_schemas::link::{GroupInfo, Timestamp};
 use intergroup_schemas::list::ListPage;
 use serde::{Deserialize, Serialize};
 
-use crate::bridge::PersonEdit;
 use crate::bridge::status::RoomStatus;
+use crate::bridge::{AboutEdit, PersonEdit};
 use crate::ids::RoomJid;
 
 /// What a command asks for: `{"command":"create","name":"Apollo","room":"apollo"}`. A room is written as people write it.
@@ -57,6 +57,21 @@ pub enum Request {
         /// The group.
         group: GroupNumber,
         /// Who may join.
+        enterprise: EnterpriseId,
+    },
+    /// Change what a group says of itself; what is none stays as it is.
+    Describe {
+        /// The group.
+        group: GroupNumber,
+        /// What changes.
+        #[serde(flatten)]
+        changes: AboutEdit,
+    },
+    /// Give a group to another member enterprise.
+    Transfer {
+        /// The group.
+        group: GroupNumber,
+        /// The owner to be.
         enterprise: EnterpriseId,
     },
     /// End a group for all.

@@ -162,7 +162,7 @@ impl Room {
         let Some(user) = cx.config.user(&author) else {
             return self.refuse_here(cx, &author, Condition::ForeignAuthor);
         };
-        let nick = message.nick.as_ref().and_then(|n| display_name(n.as_str()));
+        let nick = message.nick.as_ref().and_then(|n| DisplayName::neutral(n.as_str()));
         let nick = nick.or_else(|| user.as_str().parse().ok()).unwrap_or_else(someone);
         let source = id.map(|id| source(&self.mapping.room, &id));
         let payload = payload::mark_mentions(&payload, &self.puppets.names());
@@ -180,7 +180,7 @@ impl Room {
         if self.mapping.ending.is_some() {
             return;
         }
-        let nick = message.nick.as_ref().and_then(|n| display_name(n.as_str())).unwrap_or_else(someone);
+        let nick = message.nick.as_ref().and_then(|n| DisplayName::neutral(n.as_str())).unwrap_or_else(someone);
         let at = message.stamp.unwrap_or(cx.now);
         let Some(occupant) = occupant else {
             cx.count(Condition::UnknownAuthor.as_str());
@@ -269,11 +269,6 @@ impl Room {
         }
         self.puppets.nick_of(account)
     }
-}
-
-fn display_name(nick: &str) -> Option<DisplayName> {
-    let clean: String = nick.chars().filter(|c| !c.is_control()).collect();
-    clean[..clean.floor_char_boundary(shared::DISPLAY_NAME_BYTES)].parse().ok()
 }
 
 fn someone() -> DisplayName {

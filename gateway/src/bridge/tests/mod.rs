@@ -1,5 +1,6 @@
 //! What the bridge promises, each rule by itself, in a room that behaves.
 
+mod commands;
 mod lists;
 mod pace;
 mod refused;
