@@ -20,12 +20,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::bridge::{self, Action, Bridge, Event, RoomAction};
+use crate::bridge::{self, Action, Bridge, Event};
 use crate::config::{Config, Dir, read_secret};
 use crate::control::{self, Served};
 use crate::desk::Desk;
 use crate::enrol::keep_renewed;
-use crate::ids::{Nick, RoomJid};
+use crate::ids::Nick;
 use crate::link::{self, FromLink};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::task::{Done, Job, StoreTask};
@@ -124,7 +124,7 @@ struct Session {
     clock: Clock,
     store: StoreTask,
     stored: mpsc::UnboundedReceiver<Done>,
-    rooms: mpsc::Sender<Vec<(RoomJid, RoomAction)>>,
+    rooms: mpsc::Sender<Vec<xmpp::Order>>,
     from_rooms: mpsc::Receiver<Vec<Event>>,
     center: Option<mpsc::UnboundedSender<ToCenter>>,
     from_center: mpsc::Receiver<FromLink>,
@@ -155,6 +155,7 @@ impl Session {
                 component: config.component.clone(),
                 nick: Nick::from(config.nick.as_str()),
                 author_rate: config.author_rate.rate(),
+                standing: config.standing.mode(),
                 entropy,
                 ..bridge::Config::default()
             },
@@ -271,7 +272,7 @@ impl Session {
         let mut rooms = Vec::new();
         while let Some(action) = self.bridge.poll_action() {
             match action {
-                Action::Room { room, action } => rooms.push((room, action)),
+                Action::Room { room, action } => rooms.push(xmpp::Order::Room(room, action)),
                 Action::Link(stanza) => {
                     if let Some(center) = &self.center {
                         // A link that has just ended says so next; until then what it is given is lost with it.
@@ -281,6 +282,7 @@ impl Session {
                 Action::Commit { ticket, changes } => self.store.give(Job::Commit(ticket, changes)),
                 Action::LoadOutbox { group, from, max } => self.store.give(Job::Outbox(group, from, max)),
                 Action::LoadPosted { group, after } => self.store.give(Job::Posted(group, after)),
+                Action::Answer { caller, answer } => rooms.push(xmpp::Order::Answer(caller, answer)),
                 Action::Reply { id, reply } => desk.reply(id, reply),
                 Action::Report(report) => desk.report(report, self.clock.now()),
             }

@@ -10,7 +10,7 @@ use intergroup_schemas::address::split_address;
 use intergroup_schemas::rate::Rate;
 use serde::{Deserialize, Serialize};
 
-use crate::bridge::AUTHOR_RATE;
+use crate::bridge::{self, AUTHOR_RATE};
 use crate::ids::RoomJid;
 use crate::link::Proxy;
 use crate::xmpp::Secret;
@@ -101,9 +101,37 @@ pub struct Config {
     /// An HTTP proxy on the way to the center: `http://[USER:PASSWORD@]HOST:PORT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// Where a room names the companies that it is shared with.
+    #[serde(default)]
+    pub standing: StandingText,
     /// How fast a person may speak across.
     #[serde(default)]
     pub author_rate: AuthorRate,
+}
+
+/// Where a room names the companies that it is shared with, besides the notice that it is shared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StandingText {
+    /// In its subject, as long as that is empty or the gateway's own.
+    Subject,
+    /// At the end of each notice that a company came or went.
+    #[default]
+    Line,
+    /// Nowhere.
+    None,
+}
+
+impl StandingText {
+    /// The same for the bridge.
+    #[must_use]
+    pub fn mode(self) -> bridge::StandingText {
+        match self {
+            Self::Subject => bridge::StandingText::Subject,
+            Self::Line => bridge::StandingText::Line,
+            Self::None => bridge::StandingText::None,
+        }
+    }
 }
 
 /// How many messages of a person cross from one room in the long run, and how many at once after a rest; by the room's
@@ -275,6 +303,7 @@ mod tests {
             domains: vec!["acme.example".into()],
             nick: default_nick(),
             proxy: Some("http://proxy.acme.example:3128".into()),
+            standing: StandingText::Subject,
             author_rate: AuthorRate::default(),
         }
     }

@@ -242,6 +242,7 @@ mod tests {
             domains: vec!["acme.example".into()],
             nick: "Intergroup".into(),
             proxy: None,
+            standing: Default::default(),
             author_rate: Default::default(),
         };
         let desk = Desk::new(Dir(parent.path().to_owned()), config, Timestamp(1));

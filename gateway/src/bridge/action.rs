@@ -8,6 +8,7 @@ use intergroup_schemas::ids::{GroupNumber, N, Seq};
 use intergroup_schemas::link::{GroupInfo, Timestamp, ToCenter};
 use intergroup_schemas::list::ListPage;
 
+use super::number::{Caller, VisitAnswer};
 use crate::ids::{MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
 use crate::store::Change;
 
@@ -67,6 +68,13 @@ pub enum Action {
         /// What came of it.
         reply: Reply,
     },
+    /// Answer whoever visited a group's address.
+    Answer {
+        /// Who.
+        caller: Caller,
+        /// What.
+        answer: VisitAnswer,
+    },
     /// Something that an administrator should know; the shell logs it.
     Report(Report),
 }
@@ -106,6 +114,13 @@ pub enum RoomAction {
         /// Whom.
         nick: Nick,
         /// What.
+        text: String,
+    },
+    /// Set the room's subject (XEP-0045 section 8.1).
+    SetSubject {
+        /// Who sets it.
+        mouth: Mouth,
+        /// To what.
         text: String,
     },
     /// disco#info of the room.

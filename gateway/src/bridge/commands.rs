@@ -14,6 +14,7 @@ use super::Bridge;
 use super::action::{CommandId, Reply, RequestId, RoomAction};
 use super::event::{AboutEdit, Answer, Command, PersonEdit, RoomEvent};
 use super::limits::ENTERED_WITHIN;
+use super::number::Wait;
 use super::room::{Room, Rows, unfit};
 use super::status::Status;
 use crate::ids::{Life, Mouth, RoomJid, Who};
@@ -56,7 +57,7 @@ enum Goal {
 
 /// What was asked of the center.
 #[derive(Debug)]
-enum Asked {
+pub(super) enum Asked {
     /// For a room that waits to be mapped.
     Mapping(RoomJid),
     /// To be passed on to the administrator.
@@ -65,6 +66,8 @@ enum Asked {
     Describe(CommandId, AboutEdit),
     /// To leave a group whose mapping ends.
     Leave(GroupNumber),
+    /// For a visitor of a group's address.
+    Visit(Wait),
 }
 
 impl Commands {
@@ -115,7 +118,7 @@ impl Bridge {
         }
     }
 
-    fn request(&mut self, body: RequestBody, asked: Asked) {
+    pub(super) fn request(&mut self, body: RequestBody, asked: Asked) {
         self.commands.requests += 1;
         let id = self.commands.requests;
         self.commands.asked.insert(id, asked);
@@ -293,6 +296,7 @@ impl Bridge {
                 Asked::Mapping(room) => self.probe_fails(&room, LOST),
                 Asked::Answer(id) | Asked::Describe(id, _) => self.cx.reply(id, refused(LOST)),
                 Asked::Leave(group) => drop(self.commands.leaving.remove(&group)),
+                Asked::Visit(wait) => self.members_came(wait, None),
             }
         }
     }
@@ -304,6 +308,8 @@ impl Bridge {
                 self.commands.leaving.remove(&group);
                 self.end_mapping(group);
             }
+            (Asked::Visit(wait), ResponseBody::List { page, .. }) => self.members_came(wait, Some(page)),
+            (Asked::Visit(wait), _) => self.members_came(wait, None),
             (Asked::Mapping(room), ResponseBody::Group(info)) => self.map(&room, info),
             (Asked::Mapping(room), ResponseBody::Refused { condition, text }) => {
                 self.probe_refused(&room, Reply::Refused { condition: Some(condition), text });
@@ -356,6 +362,7 @@ impl Bridge {
             room: room.clone(),
             archive: probe.archive,
             ending: None,
+            suspended: Vec::new(),
             members: info.members.iter().map(|m| (gateway(m), m.display.clone())).collect(),
             list: info.list,
             floor: None,

@@ -11,7 +11,7 @@ use ring::digest;
 use super::action::{Action, CommandId, Level, Reply, Report, RequestId, RoomAction, Ticket};
 use super::limits::{AUTHOR_RATE, CAUTIOUS_FOR, CREDIT_BYTES, PARTS};
 use super::names::{self, IdMaker};
-use super::room::After;
+use super::room::{After, StandingText};
 use crate::ids::{BareJid, Nick, RoomJid};
 use crate::store::Change;
 
@@ -30,6 +30,8 @@ pub struct Config {
     pub relay_window: u32,
     /// What a person may say across from one room.
     pub author_rate: Rate,
+    /// Where rooms name the companies that they are shared with.
+    pub standing: StandingText,
     /// Fresh random bytes of this process: names of epochs and jitter come from them.
     pub entropy: [u8; 32],
 }
@@ -43,6 +45,7 @@ impl Default for Config {
             nick: Nick::from("Intergroup"),
             relay_window: limits::RELAY_WINDOW,
             author_rate: AUTHOR_RATE,
+            standing: StandingText::default(),
             entropy: [0; 32],
         }
     }

@@ -10,6 +10,7 @@ use intergroup_schemas::list::{Listed, Policy};
 use serde::{Deserialize, Serialize};
 
 use super::action::{CommandId, RequestId, Ticket};
+use super::number::{Caller, Visit};
 use crate::ids::{BareJid, MessageId, Mouth, Nick, OccupantId, RoomJid, StanzaId, Who};
 use crate::store::{OutboxRow, PostedRow};
 
@@ -59,6 +60,15 @@ pub enum Event {
         group: GroupNumber,
         /// In order of n.
         rows: Vec<OutboxRow>,
+    },
+    /// Somebody asks something of a group's address, or says something to it.
+    Visit {
+        /// Who.
+        caller: Caller,
+        /// Which group; none: the component itself.
+        group: Option<GroupNumber>,
+        /// What.
+        visit: Visit,
     },
     /// An administrator's command.
     Command {
@@ -252,6 +262,8 @@ pub enum RoomEvent {
     },
     /// A group message, as the ear gets it live.
     Message(RoomMessage),
+    /// The room's subject, as the ear hears it: at the end of its joining, and when it changes.
+    Subject(Arc<str>),
     /// A message of one of ours was refused.
     SayRefused {
         /// Who.

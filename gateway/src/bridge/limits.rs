@@ -49,6 +49,15 @@ pub const AUTHOR_RATE: Rate = Rate { per_second: 20, burst: 200 };
 /// Most people of a room whose pace is watched; who was silent longest makes way.
 pub(super) const PACED: usize = 1_000;
 
+/// Members of a group in one answer to a visitor of its address; the rest is counted, or follows on the next page.
+pub(super) const MEMBERS_SHOWN: usize = 100;
+/// Most visitors who wait for the center at once; others are asked to come again.
+pub(super) const VISITS_WAITING: usize = 64;
+/// A message to a group's number that comes again within this time, with the same id, is the same message;
+pub(super) const SAID_AGAIN_WITHIN: i64 = 60_000;
+/// so many are known in each group.
+pub(super) const SAID_KNOWN: usize = 4_096;
+
 /// Most puppets in one room; the one that was silent longest makes way.
 pub(super) const PUPPETS: usize = 100;
 /// A puppet that was silent for so long leaves.

@@ -3,8 +3,8 @@
 //! In: an [`Event`] and the time. Out: [`Action`]s, to be performed in order. Nothing that depends on a change leaves before
 //! `Committed` says that the change is on disk. Never here: sockets, disks, clocks, randomness.
 //!
-//! Start reading at [`Bridge::handle`]; then `room` (all that happens between one room and its group), `commands`
-//! (administrators), `context` (what all rooms share: the time, the actions, the one commit under way).
+//! Start reading at [`Bridge::handle`]; then `room` (all that happens between one room and its group), `number`
+//! (groups' own addresses), `commands` (administrators), `context` (what all rooms share: the time, the actions, the one commit under way).
 
 mod action;
 mod commands;
@@ -12,6 +12,7 @@ mod context;
 mod event;
 mod limits;
 mod names;
+mod number;
 mod room;
 pub mod status;
 #[cfg(test)]
@@ -31,11 +32,14 @@ pub use event::{
     RoomInfo, RoomMessage,
 };
 pub use limits::AUTHOR_RATE;
+pub use number::{Caller, CommandsOf, Declined, Mark, Member, MemberAt, Members, Span, Visit, VisitAnswer};
+pub use room::StandingText;
 
 use crate::ids::RoomJid;
 use crate::store::{Ending, Snapshot};
 use commands::Commands;
 use context::Context;
+use number::Waiting;
 use room::{Room, Rows};
 use timers::Timers;
 
@@ -50,6 +54,8 @@ pub struct Bridge {
     by_jid: BTreeMap<RoomJid, GroupNumber>,
     timers: Timers,
     commands: Commands,
+    /// Visitors of groups' addresses who wait for the center.
+    waiting: Waiting,
     /// Rooms to which something happened since they last worked.
     touched: BTreeSet<GroupNumber>,
     /// A commit failed: what is here is ahead of the disk and must not act any more.
@@ -92,6 +98,7 @@ impl Bridge {
             by_jid,
             timers: Timers::default(),
             commands: Commands::default(),
+            waiting: Waiting::default(),
             touched: BTreeSet::new(),
             dead: false,
         }
@@ -120,6 +127,7 @@ impl Bridge {
             Event::CommitFailed(_) => self.dead = true,
             Event::Posted { group, rows } => self.with(group, |room, cx| room.posted_rows(cx, rows)),
             Event::Outbox { group, rows } => self.with(group, |room, cx| room.outbox_rows(cx, rows)),
+            Event::Visit { caller, group, visit } => self.visit(caller, group, visit),
             Event::Command { id, command } => self.command(id, command),
         }
         self.work();

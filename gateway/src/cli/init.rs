@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::args::{Common, Init};
 use super::{Exit, fail, prompt};
-use crate::config::{AuthorRate, Config, DEFAULT_NICK, Dir, read_secret, secret, write_private};
+use crate::config::{AuthorRate, Config, DEFAULT_NICK, Dir, StandingText, read_secret, secret, write_private};
 use crate::link::Proxy;
 use crate::store::embedded::EmbeddedStore;
 use crate::xmpp::Secret;
@@ -83,7 +83,17 @@ fn gather(init: Init) -> Result<(Config, Secret)> {
     };
     let nick = init.nick.unwrap_or_else(|| DEFAULT_NICK.to_owned());
     Ok((
-        Config { server, component, rooms, domains, nick, proxy, author_rate: AuthorRate::default() }.checked()?,
+        Config {
+            server,
+            component,
+            rooms,
+            domains,
+            nick,
+            proxy,
+            standing: StandingText::default(),
+            author_rate: AuthorRate::default(),
+        }
+        .checked()?,
         secret,
     ))
 }

@@ -32,6 +32,7 @@ fn mapping(group: GroupNumber) -> Mapping {
         archive: true,
         ending: Some(Ending::Leave),
         members: vec![("acme/main".parse().unwrap(), "Acme".parse().unwrap())],
+        suspended: vec!["globex".parse().unwrap()],
         list: ListVersion(3),
         floor: Some(place("f")),
         announced: ListVersion(2),

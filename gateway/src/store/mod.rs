@@ -152,6 +152,9 @@ pub struct Mapping {
     pub ending: Option<Ending>,
     /// The member gateways as of `list`, with their enterprises' display names.
     pub members: Vec<(GatewayId, DisplayName)>,
+    /// Those of the members' enterprises that are suspended.
+    #[serde(default)]
+    pub suspended: Vec<EnterpriseId>,
     /// The list version that the gateway knows.
     pub list: ListVersion,
 

@@ -54,6 +54,16 @@ impl Session {
                 out.push_str("</body></message>");
                 self.put(&out);
             }
+            RoomAction::SetSubject { mouth, text } => {
+                let mut out = String::new();
+                let from = self.addresses.full(&mouth);
+                // Without an id, like what is told.
+                stanza::begin(&mut out, "message", Some("groupchat"), &from, room.as_str(), None);
+                out.push_str("<subject>");
+                push_escaped(&mut out, &text);
+                out.push_str("</subject></message>");
+                self.put(&out);
+            }
             RoomAction::Info { request } => {
                 self.ask(room, request, Asked::Info, None, |out, _| empty(out, "query", DISCO_INFO));
             }
@@ -179,7 +189,7 @@ impl Session {
     }
 
     /// Writes a stanza, unless it is too large.
-    fn put(&mut self, stanza: &str) -> bool {
+    pub(super) fn put(&mut self, stanza: &str) -> bool {
         let fits = stanza.len() <= OUT_STANZA_BYTES;
         if fits {
             self.out.push_str(stanza);

@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use intergroup_schemas::ids::GroupNumber;
 use ring::digest;
 
 use crate::ids::{Account, Life, Mouth, Who};
@@ -92,6 +93,20 @@ impl Addresses {
             None => Account { enterprise, user: unescape(user)?.parse().ok()? },
         };
         Some(Who::Puppet(account))
+    }
+
+    /// The group whose address this is (`10001@COMPONENT`); the resource is left out of account.
+    pub(super) fn group(&self, jid: &str) -> Option<GroupNumber> {
+        let (local, domain) = split(jid).0.split_once('@')?;
+        // Written in one way only: neither signs nor leading zeros.
+        let number = local.parse().ok().filter(|number: &u64| number.to_string() == local)?;
+        (domain == self.component).then_some(GroupNumber(number))
+    }
+
+    /// Whether this looks like a group's address; the bytes are as they stand in a start tag.
+    pub(super) fn is_number(&self, to: &[u8]) -> bool {
+        let digits = to.iter().take_while(|b| b.is_ascii_digit()).count();
+        digits > 0 && to.get(digits) == Some(&b'@')
     }
 
     /// Who has this full JID.

@@ -15,9 +15,8 @@ use tokio::sync::mpsc;
 use super::handshake::{FOOTER, header, proof, stream_id};
 use super::session::{Outcome, Session};
 use super::splitter::{Piece, STANZA_BYTES, Splitter};
-use super::{Monitor, Settings, State};
-use crate::bridge::{Event, RoomAction};
-use crate::ids::RoomJid;
+use super::{Monitor, Order, Settings, State};
+use crate::bridge::Event;
 
 /// Room made for one read of the socket, before events and actions get their turn.
 const READ_BYTES: usize = 64 * 1024;
@@ -176,7 +175,7 @@ impl Connection {
         times: &Times,
         session: &mut Session,
         events: &mpsc::Sender<Vec<Event>>,
-        actions: &mut mpsc::Receiver<Vec<(RoomJid, RoomAction)>>,
+        actions: &mut mpsc::Receiver<Vec<Order>>,
         monitor: &Monitor,
     ) -> (bool, End) {
         let mut up = false;
@@ -251,10 +250,12 @@ impl Connection {
                     let Some(batch) = batch else { break End::Stopped };
                     session.now = Instant::now();
                     let more = std::iter::from_fn(|| actions.try_recv().ok()).take(BATCHES_A_TURN);
-                    for (room, action) in std::iter::once(batch).chain(more).flatten() {
+                    for order in std::iter::once(batch).chain(more).flatten() {
                         // Before we said that we are up, they can only be meant for a connection that is gone.
-                        if up {
-                            session.act(&room, action);
+                        match order {
+                            _ if !up => {}
+                            Order::Room(room, action) => session.act(&room, action),
+                            Order::Answer(caller, answer) => session.answer_visitor(&caller, answer),
                         }
                     }
                 }

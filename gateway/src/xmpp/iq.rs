@@ -22,6 +22,7 @@ impl Session {
             Some("error") => self.answered(iq, from, id, false),
             // Our own ping, back from the server: that it came is all there is to it.
             Some("get" | "set") if self.addresses.ours(from) => {}
+            Some("get" | "set") if self.asks_the_core(iq, from, to, id) => {}
             Some(kind @ ("get" | "set")) => self.answer(iq, kind, from, to, id),
             _ => {}
         }

@@ -32,12 +32,19 @@ impl Session {
         let Some((_, known)) = self.rooms.get(room.as_str()) else { return };
         // History ends with the subject, and a join asks for none; a sender's own <delay/> proves nothing.
         if let (Some(_), Some(Seat::Joining(own))) = (subject(message), known.seats.get(mouth)) {
-            let seat = Seat::In(own.clone());
+            let (seat, is_ear) = (Seat::In(own.clone()), known.is_ear(mouth));
             self.rooms.seat(room, mouth, Some(seat));
+            if let Some(subject) = subject(message).filter(|_| is_ear) {
+                self.tell(room, RoomEvent::Subject(subject.into()));
+            }
             return self.tell(room, RoomEvent::JoinDone { mouth: mouth.clone() });
         }
         if known.is_ear(mouth) {
-            let message = said(message, room, nick, known.occupant_ids);
+            let occupant_ids = known.occupant_ids;
+            if let Some(subject) = subject(message) {
+                self.tell(room, RoomEvent::Subject(subject.into()));
+            }
+            let message = said(message, room, nick, occupant_ids);
             self.tell(room, RoomEvent::Message(message));
         }
     }

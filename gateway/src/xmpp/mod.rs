@@ -1,6 +1,7 @@
 //! The component link (XEP-0114) to the enterprise's own XMPP server.
 //!
-//! In: what our occupants are to do in rooms. Out: what happened in rooms, whether the link is up. Never here: decisions
+//! In: what our occupants are to do in rooms, and answers to who comes to groups' addresses. Out: what happened in rooms, who came,
+//! whether the link is up. Never here: decisions
 //! about what crosses; those are the bridge's.
 
 mod act;
@@ -12,6 +13,7 @@ mod head;
 mod iq;
 mod message;
 mod monitor;
+mod number;
 mod presence;
 mod requests;
 mod rooms;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::bridge::{Event, RoomAction};
+use crate::bridge::{Caller, Event, RoomAction, VisitAnswer};
 use crate::ids::RoomJid;
 
 pub use monitor::{Monitor, State};
@@ -65,6 +67,15 @@ pub struct Settings {
     pub secret: Secret,
 }
 
+/// What the link is to do.
+#[derive(Debug)]
+pub enum Order {
+    /// In a room.
+    Room(RoomJid, RoomAction),
+    /// To answer somebody who came to a group's address.
+    Answer(Caller, VisitAnswer),
+}
+
 /// Keeps the link up until `actions` is closed: connects, proves itself, tests that no other connection shares the stream,
 /// and connects again with growing, jittered pauses for ever.
 ///
@@ -74,7 +85,7 @@ pub struct Settings {
 pub async fn run(
     settings: Settings,
     events: mpsc::Sender<Vec<Event>>,
-    mut actions: mpsc::Receiver<Vec<(RoomJid, RoomAction)>>,
+    mut actions: mpsc::Receiver<Vec<Order>>,
     monitor: Arc<Monitor>,
 ) {
     task::keep_up(&settings, &connection::Times::default(), &events, &mut actions, &monitor).await;

@@ -147,6 +147,9 @@ impl Session {
         if self.addresses.ours(from) {
             return self.came_back(element);
         }
+        if let Some(group) = self.addresses.group(to) {
+            return self.visitor(element, from, to, group);
+        }
         let (bare, nick) = split(from);
         // Rooms alone are spoken with; anybody else who writes to us gets no answer.
         let Some((room, _)) = self.rooms.get(bare) else { return };
@@ -169,7 +172,7 @@ impl Session {
     /// Whether a stanza is more than a puppet's copy of what the ear gets as well. Rooms send every message and every presence
     /// to each of our occupants, so this runs many times for each stanza that matters; it allocates only when it looks at seats.
     fn wanted(&self, head: &Head<'_>, bytes: &[u8]) -> bool {
-        if self.addresses.is_ear(head.to) {
+        if self.addresses.is_ear(head.to) || self.addresses.is_number(head.to) {
             return true;
         }
         match (head.name, head.kind) {

@@ -7,6 +7,10 @@ use crate::payload::{CLIENT, Element};
 
 /// Service discovery (XEP-0030).
 pub(super) const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
+/// Commands (XEP-0050).
+pub(super) const COMMANDS: &str = "http://jabber.org/protocol/commands";
+/// Invitations (XEP-0249).
+pub(super) const INVITATION: &str = "jabber:x:conference";
 /// See [`DISCO_INFO`].
 pub(super) const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 /// Rooms (XEP-0045): joining.

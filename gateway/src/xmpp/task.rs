@@ -8,11 +8,10 @@ use tokio::sync::mpsc;
 
 use super::connection::{Connection, End, Times, open};
 use super::session::Session;
-use super::{Monitor, Settings, State};
-use crate::bridge::{Event, RoomAction};
-use crate::ids::RoomJid;
+use super::{Monitor, Order, Settings, State};
+use crate::bridge::Event;
 
-type Actions = mpsc::Receiver<Vec<(RoomJid, RoomAction)>>;
+type Actions = mpsc::Receiver<Vec<Order>>;
 
 /// The first pause; each further one is twice as long,
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

@@ -254,6 +254,7 @@ impl Firm {
             }
             Action::LoadOutbox { group, from, max } => self.store(net, Job::Outbox(group, from, max), Vec::new()),
             Action::LoadPosted { group, after } => self.store(net, Job::Posted(group, after), Vec::new()),
+            Action::Answer { .. } => {}
             Action::Reply { id, reply } => self.replied(net, id, &reply),
             Action::Report(report) => {
                 net.say(|| format!("{} {:?}: {}", COMPANIES[self.me], report.level, report.text));

@@ -51,7 +51,11 @@ pub(super) fn request_of(action: &RoomAction) -> Option<RequestId> {
         | RoomAction::Ping { request, .. }
         | RoomAction::Fence { request }
         | RoomAction::SetMember { request, .. } => Some(*request),
-        RoomAction::Enter { .. } | RoomAction::Leave { .. } | RoomAction::Say { .. } | RoomAction::Tell { .. } => None,
+        RoomAction::Enter { .. }
+        | RoomAction::Leave { .. }
+        | RoomAction::Say { .. }
+        | RoomAction::SetSubject { .. }
+        | RoomAction::Tell { .. } => None,
     }
 }
 
@@ -69,6 +73,7 @@ pub(super) fn action_names(action: &Action) -> (String, Vec<&'static str>) {
             RoomAction::Ping { .. } => "ping",
             RoomAction::Fence { .. } => "fence",
             RoomAction::SetMember { .. } => "set member",
+            RoomAction::SetSubject { .. } => "set subject",
         },
         Action::Link(stanza) => match stanza {
             ToCenter::Hello(_) => "hello",
@@ -83,6 +88,7 @@ pub(super) fn action_names(action: &Action) -> (String, Vec<&'static str>) {
         Action::Commit { .. } => "commit",
         Action::LoadOutbox { .. } => "load outbox",
         Action::LoadPosted { .. } => "load posted",
+        Action::Answer { .. } => "answer a visitor",
         Action::Reply { .. } => "reply",
         Action::Report(_) => "report",
     };
@@ -155,6 +161,7 @@ pub(super) fn event_name(event: &Event) -> &'static str {
             RoomEvent::Out { .. } => "out",
             RoomEvent::Message(m) if m.stanza_id.is_none() => "message, not archived",
             RoomEvent::Message(_) => "message",
+            RoomEvent::Subject(_) => "subject",
             RoomEvent::SayRefused { .. } => "say refused",
             RoomEvent::Answer { answer: Err(_), .. } => "refusal as answer",
             RoomEvent::Answer { .. } => "answer",
@@ -168,6 +175,7 @@ pub(super) fn event_name(event: &Event) -> &'static str {
         Event::CommitFailed(_) => "commit failed",
         Event::Posted { .. } => "posted rows",
         Event::Outbox { .. } => "outbox rows",
+        Event::Visit { .. } => "visit",
         Event::Command { .. } => "command",
     }
 }

@@ -215,7 +215,7 @@ impl Room {
                 }
                 self.tell_ears(&RoomEvent::Message(message), out);
             }
-            RoomAction::Tell { .. } => {}
+            RoomAction::Tell { .. } | RoomAction::SetSubject { .. } => {}
             RoomAction::Info { request } => {
                 let info = RoomInfo {
                     archive: !self.remade && self.flavour.archive,

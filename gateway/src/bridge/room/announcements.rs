@@ -4,12 +4,14 @@ use intergroup_schemas::ids::{DisplayName, EnterpriseId, Seq};
 use intergroup_schemas::link::{Change as GroupChange, Entry, SkipReason};
 
 use super::Room;
+use super::standing::StandingText;
+use crate::bridge::context::Context;
 
 impl Room {
     /// The group has changed; none where that is no news for the room.
-    pub(super) fn change_text(&self, entry: &Entry) -> Option<String> {
+    pub(super) fn change_text(&self, cx: &Context, entry: &Entry) -> Option<String> {
         let (number, name) = (self.mapping.group, &self.mapping.name);
-        Some(match &entry.change {
+        let text = match &entry.change {
             GroupChange::Joined { display, .. } => {
                 format!("{display} has joined group {number} ({name}) and reads along from now on.")
             }
@@ -29,11 +31,20 @@ impl Room {
             GroupChange::Resumed { enterprise } => {
                 format!("{} is back in group {number}.", self.display_of(enterprise))
             }
-        })
+        };
+        let changes_companies = matches!(
+            entry.change,
+            GroupChange::Joined { .. }
+                | GroupChange::Left { .. }
+                | GroupChange::Suspended { .. }
+                | GroupChange::Resumed { .. }
+        );
+        let line = cx.config.standing == StandingText::Line && changes_companies;
+        Some(if line { format!("{text} {}.", self.standing_text(cx)) } else { text })
     }
 
     /// What a person is called, and that person's company.
-    pub(super) fn display_of(&self, enterprise: &EnterpriseId) -> DisplayName {
+    pub(in crate::bridge) fn display_of(&self, enterprise: &EnterpriseId) -> DisplayName {
         let member = self.mapping.members.iter().find(|(m, _)| m.enterprise == *enterprise);
         member.map_or_else(
             || enterprise.as_str().parse().expect("an enterprise id is a display name"),

@@ -5,9 +5,10 @@
 //!
 //! The files, in the order in which a message meets them: `door` (our occupants enter), `reader` (the archive is read),
 //! `intake` (what of it crosses), `pace` (how fast), `outbox` (to the center), `stream` (from the center), `post` (into the room), `puppets`,
-//! `notices` (authors are told), `ending`.
+//! `by_number` (what is said to the group's number), `standing` (the companies are named), `notices` (authors are told), `ending`.
 
 mod announcements;
+mod by_number;
 mod door;
 mod ending;
 mod intake;
@@ -19,6 +20,7 @@ mod post;
 mod posted;
 mod puppets;
 mod reader;
+mod standing;
 mod stream;
 
 use std::collections::BTreeSet;
@@ -35,7 +37,9 @@ use crate::ids::{Account, Mouth, Nick, Who};
 use crate::store::{Change, Mapping, NoticeRow, Owner, ParkedRow, PostedRow};
 
 pub(super) use door::unfit;
+pub use standing::StandingText;
 
+use by_number::ByNumber;
 use door::Door;
 use notices::Notices;
 use outbox::Outbox;
@@ -44,6 +48,7 @@ use people::People;
 use post::Post;
 use puppets::Puppets;
 use reader::Archive;
+use standing::Subject;
 use stream::Stream;
 
 /// What waits for a commit, besides what every commit does.
@@ -96,6 +101,8 @@ pub(super) struct Room {
     puppets: Puppets,
     notices: Notices,
     pace: Pace,
+    by_number: ByNumber,
+    subject: Subject,
     /// What is on disk.
     durable: Marks,
     /// What will be when the commit under way is.
@@ -130,6 +137,8 @@ impl Room {
             puppets: Puppets::default(),
             notices: Notices::new(rows.notices),
             pace: Pace::default(),
+            by_number: ByNumber::new(&mapping),
+            subject: Subject::default(),
             durable: marks,
             flying: marks,
             era: 0,
@@ -182,6 +191,7 @@ impl Room {
         self.people.all_gone();
         self.puppets.all_gone();
         self.archive.stop();
+        self.subject.forget();
         self.stop_posting(cx);
         self.stream.stop();
     }
@@ -222,6 +232,7 @@ impl Room {
                 }
             }
             RoomEvent::Message(message) => self.live(cx, message),
+            RoomEvent::Subject(text) => self.subject.heard(text),
             // A refusal that answers an older life says nothing of this one.
             RoomEvent::SayRefused { mouth, id, refusal } => {
                 if mouth.life == self.mapping.life {
@@ -312,6 +323,7 @@ impl Room {
         self.tell_center(cx);
         self.watch_puppets(cx);
         self.watch_notices(cx);
+        self.watch_standing(cx);
         self.watch_ending(cx);
     }
 

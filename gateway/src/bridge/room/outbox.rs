@@ -37,6 +37,8 @@ enum Asked {
     ToSend,
     Author(N),
     ToRenumber,
+    /// For what our own entries bring into the room.
+    Own(N),
 }
 
 /// A new epoch: what is undecided gets new numbers.
@@ -156,6 +158,13 @@ impl Room {
         cx.act(Action::LoadOutbox { group: self.group(), from, max });
     }
 
+    /// Reads what we have sent, from `from` on, unless something else is being read.
+    pub(super) fn load_own(&mut self, cx: &mut Context, from: N) {
+        if self.outbox.asked.is_none() && self.outbox.renumbering.is_none() {
+            self.load(cx, Asked::Own(from), from, LOAD_ROWS);
+        }
+    }
+
     pub(in crate::bridge) fn outbox_rows(&mut self, cx: &mut Context, rows: Vec<OutboxRow>) {
         match self.outbox.asked.take() {
             Some(Asked::ToSend) if self.outbox.renumbering.is_none() && self.outbox.unsent.is_empty() => {
@@ -186,6 +195,7 @@ impl Room {
                 }
             }
             Some(Asked::ToRenumber) => self.rows_to_renumber(cx, rows),
+            Some(Asked::Own(from)) => self.own_rows(from, rows),
             Some(Asked::ToSend) | None => {}
         }
     }
@@ -377,10 +387,12 @@ impl Room {
         (self.durable.n, self.durable.offered, self.durable.decided) = (N(0), N(0), N(0));
         self.told.1 = N(0);
         self.outbox = Outbox::new(&self.mapping);
+        self.own_begins_new_epoch();
         for mut row in rows.into_iter().chain(later) {
             self.mapping.last_n = self.mapping.last_n.next();
             row.n = self.mapping.last_n;
             cx.change(Change::Outbox(row.clone()));
+            self.own_renumbered(&row);
             if self.outbox.unsent.len() < cx.config.relay_window as usize {
                 self.outbox.unsent.push_back(row);
             }

@@ -89,6 +89,12 @@ impl Room {
         }
     }
 
+    /// Whether something said to the group's number is within the rate of its author. No archive has it, so arrival is all
+    /// there is to judge by.
+    pub(super) fn in_time_by_number(&mut self, cx: &Context, author: &BareJid) -> bool {
+        self.pace.used(author).live.take(cx.config.author_rate, cx.now)
+    }
+
     /// Only what would cross counts.
     fn is_paced(&self, cx: &Context, author: &BareJid, message: &RoomMessage) -> bool {
         let speech = matches!(message.content, Content::Speech(_));

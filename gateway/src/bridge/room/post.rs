@@ -130,7 +130,7 @@ impl Room {
             cx.count("unreflected");
             return self.restart(cx, "a message was not reflected in time, so its fate is in doubt");
         }
-        while self.post.flights.len() < UNREFLECTED {
+        while self.post.flights.len() < UNREFLECTED && self.next_entry_is_known(cx) {
             let Some(queued) = self.stream.queue.pop_front() else { break };
             let flight = self.flight(cx, queued);
             self.post.flights.push_back(flight);
@@ -158,8 +158,13 @@ impl Room {
 
     fn flight(&mut self, cx: &mut Context, queued: Queued) -> Flight {
         let Queued { seq, hash, item } = queued;
+        // What was said to the number is said here like a message from elsewhere.
+        let item = match item {
+            Item::Own(key) => self.own_message(cx, seq, &key).map_or(Item::Quiet, |d| Item::Message(Box::new(d))),
+            other => other,
+        };
         let (id, what) = match item {
-            Item::Quiet => (None, What::Nothing),
+            Item::Quiet | Item::Own(_) => (None, What::Nothing),
             Item::Missing { from, reason } => (
                 Some(cx.ids.entry(self.group(), seq)),
                 What::Notice(super::announcements::missing(from, seq, reason), false),
@@ -169,7 +174,7 @@ impl Room {
                 let ends = self.ends_with(cx, &entry);
                 // What the room was told at the beginning already, it is not told again.
                 let news = entry.list > self.mapping.announced || ends;
-                match self.change_text(&entry).filter(|_| news) {
+                match self.change_text(cx, &entry).filter(|_| news) {
                     None => (None, What::Nothing),
                     Some(text) => (Some(cx.ids.announcement(self.group(), entry.list)), What::Notice(text, ends)),
                 }

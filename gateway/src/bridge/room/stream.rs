@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use intergroup_schemas::history;
-use intergroup_schemas::ids::{HistoryHash, Seq};
+use intergroup_schemas::ids::{HistoryHash, OriginKey, Seq};
 use intergroup_schemas::link::{
     Change as GroupChange, Deliver, Entry, History, Own, Resume, Skip, SkipReason, Standing, ToCenter, WelcomeGroup,
 };
@@ -54,6 +54,8 @@ pub(super) struct Queued {
 pub(super) enum Item {
     /// Nothing to be said here.
     Quiet,
+    /// Our own: said here before, unless it was said to the group's number.
+    Own(OriginKey),
     /// Entries are missing, and the room is to know.
     Missing {
         from: Seq,
@@ -192,6 +194,7 @@ impl Room {
             self.stream.queue.clear();
             self.stream.passed = self.stream.received;
             self.told.0 = self.stream.received;
+            self.begin_own_anew();
         }
         let after = self.stream.received;
         cx.send(ToCenter::Resume(Resume { group: self.group(), after }));
@@ -212,7 +215,7 @@ impl Room {
     pub(in crate::bridge) fn own(&mut self, cx: &mut Context, own: &Own) {
         let Some(me) = cx.enterprise() else { return };
         let hash = history::advance(self.stream.hash, own.seq, Some((me, &own.key)));
-        self.received(cx, own.seq, own.seq, hash, Item::Quiet);
+        self.received(cx, own.seq, own.seq, hash, Item::Own(own.key.clone()));
     }
 
     pub(in crate::bridge) fn deliver(&mut self, cx: &mut Context, deliver: Deliver) {
@@ -259,6 +262,10 @@ impl Room {
             GroupChange::Left { enterprise, gateway, .. } => {
                 m.members.retain(|(member, _)| member.enterprise != *enterprise || member.gateway != *gateway);
             }
+            GroupChange::Suspended { enterprise } if !m.suspended.contains(enterprise) => {
+                m.suspended.push(enterprise.clone());
+            }
+            GroupChange::Resumed { enterprise } => m.suspended.retain(|suspended| suspended != enterprise),
             GroupChange::Described(about) => m.name.clone_from(&about.name),
             // No news for the room: whoever knew all there was still does.
             GroupChange::Listed { .. } | GroupChange::Unlisted { .. } if m.announced == m.list => {

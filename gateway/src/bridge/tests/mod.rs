@@ -2,9 +2,11 @@
 
 mod commands;
 mod lists;
+mod number;
 mod pace;
 mod refused;
 mod rig;
+mod standing;
 
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{N, Seq};

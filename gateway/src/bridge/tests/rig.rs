@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use intergroup_schemas::ids::{GroupNumber, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::link::{
-    About, Deliver, GroupInfo, History, MemberInfo, Request, Response, ResponseBody, Resume, Standing, Timestamp,
-    ToCenter, ToGateway, Welcome, WelcomeGroup,
+    About, Deliver, GroupInfo, History, MemberInfo, Request, RequestBody, Response, ResponseBody, Resume, Standing,
+    Timestamp, ToCenter, ToGateway, Welcome, WelcomeGroup,
 };
+use intergroup_schemas::list::{AccountRow, ListPage};
 
 use crate::bridge::*;
 use crate::ids::{BareJid, MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
@@ -44,6 +45,11 @@ pub(super) struct Rig {
     pub(super) sent: Vec<ToCenter>,
     pub(super) told: Vec<(Nick, String)>,
     pub(super) replies: Vec<Reply>,
+    pub(super) answers: Vec<VisitAnswer>,
+    /// The group's list, as the center has it.
+    pub(super) list: Vec<AccountRow>,
+    pub(super) subjects: Vec<String>,
+    pub(super) standing: StandingText,
     pub(super) reports: Vec<String>,
     pub(super) relays_on_disk: bool,
     /// What is said is not reflected: it is archived, or not even that.
@@ -64,14 +70,19 @@ pub(super) fn room() -> RoomJid {
     RoomJid::from("talk@rooms.acme.test")
 }
 
-fn config(start: u8) -> Config {
-    Config { domains: vec!["acme.test".into(), "acme.example".into()], entropy: [start; 32], ..Config::default() }
+fn config(start: u8, standing: StandingText) -> Config {
+    Config {
+        standing,
+        domains: vec!["acme.test".into(), "acme.example".into()],
+        entropy: [start; 32],
+        ..Config::default()
+    }
 }
 
 impl Rig {
     pub(super) fn new() -> Self {
         let mut store = MemoryStore::new([9; 32]);
-        let bridge = Bridge::new(store.load().unwrap(), config(0));
+        let bridge = Bridge::new(store.load().unwrap(), config(0, StandingText::default()));
         Self {
             bridge,
             store,
@@ -81,6 +92,10 @@ impl Rig {
             sent: Vec::new(),
             told: Vec::new(),
             replies: Vec::new(),
+            answers: Vec::new(),
+            list: Vec::new(),
+            subjects: Vec::new(),
+            standing: StandingText::default(),
             reports: Vec::new(),
             relays_on_disk: true,
             mute: None,
@@ -138,7 +153,7 @@ impl Rig {
     /// The process dies and begins again from what is on disk; the server has not noticed.
     pub(super) fn crash(&mut self) {
         self.starts += 1;
-        self.bridge = Bridge::new(self.store.load().unwrap(), config(self.starts));
+        self.bridge = Bridge::new(self.store.load().unwrap(), config(self.starts, self.standing));
         self.sent.clear();
         self.told.clear();
     }
@@ -187,6 +202,7 @@ impl Rig {
                     let rows = self.store.posted(group, after).unwrap();
                     self.bridge.handle(Event::Posted { group, rows }, self.now);
                 }
+                Action::Answer { answer, .. } => self.answers.push(answer),
                 Action::Reply { reply, .. } => self.replies.push(reply),
                 Action::Report(report) => self.reports.push(report.text),
             }
@@ -195,6 +211,13 @@ impl Rig {
 
     fn link(&mut self, stanza: ToCenter) {
         match &stanza {
+            ToCenter::Request(Request { id, body: RequestBody::FetchList { group, .. } }) => {
+                let (rows, accounts) = (self.list.clone(), self.list.len() as u64);
+                let page =
+                    ListPage { version: ListVersion(9), digest: Default::default(), accounts, rows, more: false };
+                let body = ResponseBody::List { group: *group, page };
+                self.bridge.handle(Event::Link(ToGateway::Response(Response { id: *id, body })), self.now);
+            }
             ToCenter::Request(Request { id, body: _ }) => {
                 let body = ResponseBody::Group(info());
                 self.bridge.handle(Event::Link(ToGateway::Response(Response { id: *id, body })), self.now);
@@ -303,6 +326,7 @@ impl Rig {
                 self.inside.remove(&mouth);
                 return;
             }
+            RoomAction::SetSubject { text, .. } => return self.subjects.push(text),
             RoomAction::Tell { nick, text, .. } => return self.told.push((nick, text)),
             RoomAction::Say { mouth, id, payload, prefix, .. } => {
                 self.says += 1;

@@ -13,6 +13,7 @@ use super::super::connection::Times;
 use super::super::splitter::{Piece, STANZA_BYTES, Splitter};
 use super::super::{Monitor, Secret, Settings, State, task};
 use super::*;
+use crate::xmpp::Order;
 
 /// Patience for tests: ample where nothing is to happen, short where something must run out.
 const TIMES: Times = Times {
@@ -84,7 +85,7 @@ impl Server {
 struct Running {
     listener: TcpListener,
     events: mpsc::Receiver<Vec<Event>>,
-    actions: mpsc::Sender<Vec<(RoomJid, RoomAction)>>,
+    actions: mpsc::Sender<Vec<Order>>,
     monitor: Arc<Monitor>,
     task: JoinHandle<()>,
 }
@@ -110,8 +111,8 @@ impl Running {
     }
 }
 
-fn tell(text: &str) -> Vec<(RoomJid, RoomAction)> {
-    vec![(RoomJid::from(ROOM), RoomAction::Tell { mouth: ear(), nick: "A".into(), text: text.to_owned() })]
+fn tell(text: &str) -> Vec<Order> {
+    vec![Order::Room(RoomJid::from(ROOM), RoomAction::Tell { mouth: ear(), nick: "A".into(), text: text.to_owned() })]
 }
 
 #[tokio::test]
@@ -182,7 +183,10 @@ async fn writing_goes_on_while_nobody_takes_events() {
     let mut server = Server::accept(&link.listener).await;
     server.welcome(0).await;
     link.event().await;
-    link.actions.send(vec![(RoomJid::from(ROOM), RoomAction::Enter { mouth: ear(), nick: "g".into() })]).await.unwrap();
+    link.actions
+        .send(vec![Order::Room(RoomJid::from(ROOM), RoomAction::Enter { mouth: ear(), nick: "g".into() })])
+        .await
+        .unwrap();
     server.next().await;
     // More events than fit, in pieces that are read apart: each answer shows that the question before has been read.
     let said = format!("<message type='groupchat' to='{EAR}' from='{ROOM}/A' id='1'><body>x</body></message>");

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 mod link;
 mod messages;
+mod number;
 mod presence;
 
 use super::session::Session;

@@ -1,0 +1,206 @@
+//! Addressed by number: who is told of a group, and what becomes of what its members say to its address.
+
+use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::ids::{AccountId, ListVersion, N, OriginKey, Seq};
+use intergroup_schemas::link::{Decided, History, Own, ToCenter, ToGateway};
+use intergroup_schemas::list::{AccountRow, Listed, Role};
+
+use super::rig::{GROUP, Rig, Speaker, room};
+use super::{ALICE, BOB, Event};
+use crate::bridge::{Caller, CommandsOf, Content, MemberAt, Span, Visit, VisitAnswer};
+use crate::ids::{BareJid, MessageId, Who};
+
+const OUTSIDER: &str = "mallory@acme.test";
+
+fn visit(rig: &mut Rig, who: &str, visit: Visit) -> Vec<VisitAnswer> {
+    let group = (!matches!(visit, Visit::Groups)).then_some(GROUP);
+    let (from, to) = (format!("{who}/desk").as_str().into(), "10001@groups.acme.test".into());
+    rig.event(Event::Visit { caller: Caller { from, to, id: "q1".into(), kind: "iq" }, group, visit });
+    std::mem::take(&mut rig.answers)
+}
+
+fn write(rig: &mut Rig, who: &str, id: &str, text: &str) -> Vec<VisitAnswer> {
+    let content = Content::Speech(format!("<body>{text}</body>").into());
+    visit(rig, who, Visit::Say { id: Some(MessageId::from(id)), content })
+}
+
+fn refusal(answers: &[VisitAnswer]) -> Option<&'static str> {
+    if let [VisitAnswer::Refused(declined)] = answers { Some(declined.condition) } else { None }
+}
+
+/// The center takes our message as entry `seq`, and the stream brings it by.
+fn takes(rig: &mut Rig, n: u64, seq: u64) {
+    let epoch = rig.bridge.hello()[0].epoch.clone();
+    let decided = Decided { group: GROUP, epoch: epoch.clone(), n: N(n), refused: Vec::new() };
+    rig.event(Event::Link(ToGateway::Decided(decided)));
+    let own = Own { group: GROUP, seq: Seq(seq), key: OriginKey { epoch, n: N(n) } };
+    rig.event(Event::Link(ToGateway::Own(own)));
+}
+
+/// What was said in the room for people of this company, and by whom.
+fn said_for_own(rig: &Rig) -> Vec<(String, String)> {
+    let own = |who: &Who| {
+        if let Who::Puppet(a) = who { Some(a.to_string()).filter(|a| a.starts_with("acme/")) } else { None }
+    };
+    let said = rig.archive.iter().filter_map(|e| match &e.from {
+        Speaker::Ours(who) => Some((own(who)?, e.text.clone())),
+        _ => None,
+    });
+    said.collect()
+}
+
+fn row(enterprise: &str, user: &str, display: &str, version: u64) -> AccountRow {
+    let account = AccountId { enterprise: enterprise.parse().unwrap(), user: user.parse().unwrap() };
+    let listed = Some(Listed { display: display.parse().unwrap(), role: Role::Speak });
+    AccountRow { account, version: ListVersion(version), listed }
+}
+
+#[test]
+fn only_members_learn_that_a_group_is_there() {
+    let mut rig = Rig::mapped();
+    let questions = || {
+        let say = Visit::Say { id: None, content: Content::Speech("<body>hi</body>".into()) };
+        [
+            Visit::Group,
+            Visit::Members(Span::default()),
+            Visit::Commands(CommandsOf::Items),
+            Visit::Who,
+            Visit::Join,
+            say,
+        ]
+    };
+    for stranger in [OUTSIDER, "alice@globex.test", "alice@acme.test.evil.example", ""] {
+        assert_eq!(visit(&mut rig, stranger, Visit::Groups), [VisitAnswer::Groups(Vec::new())]);
+        for question in questions() {
+            let group = visit(&mut rig, stranger, question.clone());
+            assert_eq!(refusal(&group), Some("item-not-found"), "{stranger} {question:?}");
+            // A group that there is not looks the same in every way.
+            let (from, to) = (format!("{stranger}/x").as_str().into(), "4@groups.acme.test".into());
+            let caller = Caller { from, to, id: "q1".into(), kind: "iq" };
+            let number = Some(intergroup_schemas::ids::GroupNumber(4));
+            rig.event(Event::Visit { caller, group: number, visit: question });
+            assert_eq!(std::mem::take(&mut rig.answers), group);
+        }
+    }
+    assert!(rig.relays().is_empty());
+    assert_eq!(visit(&mut rig, ALICE, Visit::Groups), [VisitAnswer::Groups(vec![(GROUP, "Apollo".into())])]);
+    assert_eq!(visit(&mut rig, ALICE, Visit::Group), [VisitAnswer::Group("Apollo".into())]);
+    let moved = VisitAnswer::Moved { group: GROUP, name: "Apollo".into(), room: room() };
+    assert_eq!(visit(&mut rig, ALICE, Visit::Join), [moved]);
+}
+
+#[test]
+fn members_are_shown_in_pages_with_their_companies() {
+    let mut rig = Rig::mapped();
+    rig.list = vec![row("acme", "alice", "Alice", 2), row("globex", "pat", "Pat", 3), row("globex", "quentin", "Q", 3)];
+    rig.list.push(AccountRow { listed: None, ..row("globex", "gone", "Gone", 4) });
+    let answers = visit(&mut rig, ALICE, Visit::Members(Span { after: None, max: 2 }));
+    let [VisitAnswer::Members(page)] = &answers[..] else { panic!("{answers:?}") };
+    let named: Vec<_> = page.members.iter().map(|m| (m.name.as_str(), m.company.as_str())).collect();
+    assert_eq!((named, page.more), (vec![("Alice", "Acme"), ("Pat", "Globex")], true));
+    assert_eq!(page.members[0].at, MemberAt::Own(BareJid::from(ALICE)));
+    assert!(matches!(&page.members[1].at, MemberAt::Remote(Who::Puppet(a)) if a.to_string() == "globex/pat"));
+    let mark = page.members[1].mark.to_string();
+    assert_eq!(mark.parse(), Ok(page.members[1].mark.clone()));
+    visit(&mut rig, ALICE, Visit::Members(Span { after: mark.parse().ok(), max: 2 }));
+    let asked = rig
+        .sent
+        .iter()
+        .rev()
+        .find_map(|s| if let ToCenter::Request(r) = s { Some(format!("{:?}", r.body)) } else { None });
+    assert!(asked.as_ref().is_some_and(|a| a.contains("since: 3") && a.contains("globex/pat")), "{asked:?}");
+    assert!(
+        matches!(&visit(&mut rig, ALICE, Visit::Who)[..], [VisitAnswer::Who(name, m)] if name == "Apollo" && m.members.len() == 3)
+    );
+    rig.event(Event::LinkDown);
+    assert_eq!(refusal(&visit(&mut rig, ALICE, Visit::Who)), Some("resource-constraint"), "the center cannot be asked");
+}
+
+#[test]
+fn what_is_said_to_the_number_crosses_and_is_in_the_room_once_in_the_group_s_order() {
+    let mut rig = Rig::mapped();
+    rig.says("Bob", BOB, "in the room");
+    assert!(write(&mut rig, ALICE, "m1", "by number").is_empty());
+    assert_eq!(rig.relays().len(), 2);
+    assert!(rig.relays_on_disk);
+    assert!(said_for_own(&rig).is_empty(), "not before it has its place");
+    takes(&mut rig, 1, 2);
+    rig.deliver(3, "pat", "between");
+    takes(&mut rig, 2, 4);
+    rig.deliver(5, "pat", "after");
+    let expected = [("acme/alice".to_owned(), "<body>by number</body>".to_owned())];
+    assert_eq!(said_for_own(&rig), expected);
+    assert_eq!(rig.heard(), ["between", "by number", "after"]);
+    // Its echo is ours: it does not cross a second time, also not out of the archive.
+    rig.pass(70_000);
+    assert_eq!(rig.relays().len(), 2);
+    assert_eq!(rig.settled(), Some(5));
+}
+
+#[test]
+fn through_crashes_it_is_in_the_room_exactly_once() {
+    let mut rig = Rig::mapped();
+    write(&mut rig, ALICE, "m1", "one");
+    // Decided, and not in the room yet, when the process dies: what it was is in the outbox.
+    rig.crash();
+    rig.event(Event::ServerUp { exclusive: true });
+    rig.link_up(N(0), History::Same, Seq(0));
+    rig.resumed();
+    assert_eq!(rig.relays().len(), 1, "what was not decided goes again");
+    takes(&mut rig, 1, 2);
+    assert_eq!(said_for_own(&rig).len(), 1);
+    rig.person("Alice", ALICE);
+    rig.says("Alice", ALICE, "two");
+    takes(&mut rig, 2, 3);
+    // In the room; the entries come by once more.
+    rig.crash();
+    rig.event(Event::ServerUp { exclusive: true });
+    rig.link_up(N(2), History::Same, Seq(0));
+    let after = rig.resumed();
+    for seq in after.0 + 1..=3 {
+        takes(&mut rig, seq - 1, seq);
+    }
+    assert_eq!(said_for_own(&rig).len(), 1, "{:?}", rig.archive);
+    assert_eq!(rig.settled(), Some(3));
+}
+
+#[test]
+fn a_client_that_sends_again_is_heard_once() {
+    let mut rig = Rig::mapped();
+    for _ in 0..3 {
+        assert!(write(&mut rig, ALICE, "m1", "hello").is_empty());
+    }
+    assert_eq!(rig.relays().len(), 1);
+    write(&mut rig, BOB, "m1", "hello");
+    assert_eq!(rig.relays().len(), 2, "another's id is another message");
+    rig.pass(70_000);
+    write(&mut rig, ALICE, "m1", "hello");
+    assert_eq!(rig.relays().len(), 3, "clients begin anew with their ids");
+}
+
+#[test]
+fn what_cannot_cross_is_answered_with_the_reason() {
+    let mut rig = Rig::mapped();
+    let say = |content| Visit::Say { id: None, content };
+    let encrypted = visit(&mut rig, ALICE, say(Content::Refused(Condition::Encrypted)));
+    assert_eq!(refusal(&encrypted), Some("not-acceptable"));
+    let large = Content::Refused(Condition::TooLarge);
+    assert_eq!(refusal(&visit(&mut rig, ALICE, say(large))), Some("policy-violation"));
+    assert!(visit(&mut rig, ALICE, say(Content::Nothing)).is_empty(), "chat states are not answered");
+    assert!(visit(&mut rig, OUTSIDER, say(Content::Nothing)).is_empty());
+    assert!(rig.relays().is_empty());
+}
+
+#[test]
+fn the_pace_of_people_holds_here_too() {
+    let mut rig = Rig::mapped();
+    let burst = crate::bridge::AUTHOR_RATE.burst;
+    for n in 0..burst {
+        assert!(write(&mut rig, ALICE, &format!("m{n}"), "x").is_empty(), "{n}");
+    }
+    assert_eq!(refusal(&write(&mut rig, ALICE, "more", "x")), Some("resource-constraint"));
+    // What was refused may be said again with the same id, when it is time.
+    rig.pass(1_000);
+    assert!(write(&mut rig, ALICE, "more", "x").is_empty());
+    assert!(write(&mut rig, BOB, "b1", "x").is_empty(), "nobody else is held to it");
+}

@@ -1,0 +1,317 @@
+//! Groups' own addresses (`10001@COMPONENT`), as stanzas: service discovery (XEP-0030) with pages (XEP-0059), one command (XEP-0050),
+//! joining, and messages. What is asked goes to the bridge; what it answers is written here.
+//!
+//! A group says that it is a conference, so that clients show it among those, and has no feature of rooms, so that none takes it for
+//! one. Who joins it all the same is sent to the room: by the error `gone` with the room's address (RFC 6120 section 8.3.3.5; clients
+//! follow it, and few know `redirect`), and by an invitation (XEP-0249), which any client can show.
+
+use std::sync::Arc;
+
+use intergroup_schemas::ids::GroupNumber;
+use intergroup_schemas::link::push_escaped;
+use intergroup_schemas::list::Role;
+
+use super::message::id;
+use super::session::Session;
+use super::stanza::{self, COMMANDS, DATA, DISCO_INFO, DISCO_ITEMS, INVITATION, MUC, PING, RSM, STANZAS};
+use crate::bridge::{Caller, CommandsOf, Declined, Event, Member, MemberAt, Members, Span, Visit, VisitAnswer};
+use crate::ids::{MessageId, RoomJid};
+use crate::payload::{Element, reduce};
+
+/// What the address of a group answers.
+const FEATURES: &[&str] = &[DISCO_INFO, DISCO_ITEMS, COMMANDS, RSM, PING];
+/// The node of the one command.
+const WHO: &str = "who";
+/// What it is called.
+const WHO_NAME: &str = "Who is in this group";
+
+impl Session {
+    /// A message or a presence to a group's address.
+    pub(super) fn visitor(&mut self, stanza: &Element, from: &str, to: &str, group: GroupNumber) {
+        // A room that sends to one of our numbers passes on what some occupant made it send: nobody waits for an answer.
+        if self.rooms.get(super::address::split(from).0).is_some() {
+            return;
+        }
+        let visit = match (&*stanza.name, stanza.attribute("type")) {
+            ("presence", None) if stanza.child("x", MUC).is_some() => Visit::Join,
+            ("message", None | Some("normal" | "chat" | "groupchat")) => {
+                let id = id(stanza.attribute("id")).map(MessageId::from);
+                Visit::Say { id, content: reduce(stanza.children()) }
+            }
+            _ => return,
+        };
+        self.events.push(Event::Visit { caller: caller(stanza, from, to), group: Some(group), visit });
+    }
+
+    /// Passes a question on to the bridge, if it is one for it.
+    pub(super) fn asks_the_core(&mut self, iq: &Element, from: &str, to: &str, id: &str) -> bool {
+        let Some(asked) = iq.children().next().filter(|_| !id.is_empty()) else { return false };
+        let (kind, node) = (iq.attribute("type").unwrap_or_default(), asked.attribute("node"));
+        let question = (kind, &*asked.name, &*asked.namespace, node);
+        let (group, visit) = match (self.addresses.group(to), question) {
+            (None, ("get", "query", DISCO_ITEMS, None)) if !to.contains(['@', '/']) => (None, Visit::Groups),
+            (None, _) => return false,
+            (group, ("get", "query", DISCO_INFO, None)) => (group, Visit::Group),
+            (group, ("get", "query", DISCO_ITEMS, None)) => (group, Visit::Members(span(asked))),
+            (group, ("get", "query", DISCO_ITEMS, Some(COMMANDS))) => (group, Visit::Commands(CommandsOf::Items)),
+            (group, ("get", "query", DISCO_INFO, Some(COMMANDS))) => (group, Visit::Commands(CommandsOf::Info)),
+            (group, ("get", "query", DISCO_INFO, Some(WHO))) => (group, Visit::Commands(CommandsOf::WhoInfo)),
+            (group, ("set", "command", COMMANDS, Some(WHO))) if executes(asked) => (group, Visit::Who),
+            _ => return false,
+        };
+        self.events.push(Event::Visit { caller: caller(iq, from, to), group, visit });
+        true
+    }
+
+    /// Writes the bridge's answer.
+    pub(super) fn answer_visitor(&mut self, caller: &Caller, answer: VisitAnswer) {
+        let mut out = String::new();
+        match answer {
+            VisitAnswer::Refused(declined) => refuse(&mut out, caller, &declined),
+            VisitAnswer::Moved { group, name, room } => moved(&mut out, caller, group, &name, &room),
+            VisitAnswer::Groups(groups) => result(&mut out, caller, |out| {
+                begin(out, "query", DISCO_ITEMS, None);
+                for (group, name) in groups {
+                    item(out, &[("jid", &format!("{group}@{}", caller.to)), ("name", &name)]);
+                }
+                out.push_str("</query>");
+            }),
+            VisitAnswer::Group(name) => result(&mut out, caller, |out| {
+                begin(out, "query", DISCO_INFO, None);
+                identity(out, "conference", "text", &name);
+                FEATURES.iter().for_each(|feature| self::feature(out, feature));
+                out.push_str("</query>");
+            }),
+            VisitAnswer::Commands(of) => result(&mut out, caller, |out| commands(out, of, &caller.to)),
+            VisitAnswer::Members(members) => {
+                let items: Vec<_> =
+                    members.members.iter().map(|member| (self.address(member), called(member))).collect();
+                result(&mut out, caller, |out| {
+                    begin(out, "query", DISCO_ITEMS, None);
+                    for (jid, name) in &items {
+                        item(out, &[("jid", jid), ("name", name)]);
+                    }
+                    page(out, &members);
+                    out.push_str("</query>");
+                });
+            }
+            VisitAnswer::Who(name, members) => result(&mut out, caller, |out| who(out, &name, &members)),
+        }
+        self.put(&out);
+    }
+
+    fn address(&mut self, member: &Member) -> String {
+        match &member.at {
+            MemberAt::Own(account) => account.to_string(),
+            MemberAt::Remote(who) => self.addresses.bare(who),
+        }
+    }
+}
+
+fn caller(stanza: &Element, from: &str, to: &str) -> Caller {
+    let id = Arc::from(stanza.attribute("id").unwrap_or_default());
+    let kind = match &*stanza.name {
+        "iq" => "iq",
+        "presence" => "presence",
+        _ => "message",
+    };
+    Caller { from: Arc::from(from), to: Arc::from(to), id, kind }
+}
+
+/// The command is asked to run. A second stage there is none of, and to cancel what is done means nothing.
+fn executes(command: &Element) -> bool {
+    matches!(command.attribute("action"), None | Some("execute" | "complete"))
+        && command.attribute("sessionid").is_none()
+}
+
+/// Which members are wanted. What is no mark of ours is as good as none.
+fn span(query: &Element) -> Span {
+    let set = query.child("set", RSM);
+    let text = |name: &str| set.and_then(|set| set.child(name, RSM)).map(Element::text);
+    let most = Span::default().max;
+    let max = text("max").and_then(|max| max.trim().parse().ok()).map_or(most, |max: usize| max.min(most));
+    Span { after: text("after").and_then(|after| after.parse().ok()), max }
+}
+
+fn called(member: &Member) -> String {
+    format!("{} ({})", member.name, member.company)
+}
+
+// ---------------------------------------------------------------- writing
+
+fn result(out: &mut String, caller: &Caller, content: impl FnOnce(&mut String)) {
+    stanza::begin(out, "iq", Some("result"), &caller.to, &caller.from, Some(&caller.id));
+    content(out);
+    out.push_str("</iq>");
+}
+
+fn begin(out: &mut String, name: &str, namespace: &str, node: Option<&str>) {
+    out.push('<');
+    out.push_str(name);
+    stanza::attribute(out, "xmlns", namespace);
+    if let Some(node) = node {
+        stanza::attribute(out, "node", node);
+    }
+    out.push('>');
+}
+
+fn item(out: &mut String, attributes: &[(&str, &str)]) {
+    out.push_str("<item");
+    attributes.iter().for_each(|(name, value)| stanza::attribute(out, name, value));
+    out.push_str("/>");
+}
+
+fn identity(out: &mut String, category: &str, kind: &str, name: &str) {
+    out.push_str("<identity");
+    for (key, value) in [("category", category), ("type", kind), ("name", name)] {
+        stanza::attribute(out, key, value);
+    }
+    out.push_str("/>");
+}
+
+fn feature(out: &mut String, var: &str) {
+    out.push_str("<feature");
+    stanza::attribute(out, "var", var);
+    out.push_str("/>");
+}
+
+fn text(out: &mut String, name: &str, content: &str) {
+    out.push('<');
+    out.push_str(name);
+    out.push('>');
+    push_escaped(out, content);
+    out.push_str("</");
+    out.push_str(name);
+    out.push('>');
+}
+
+/// Where the page lies among all members (XEP-0059 section 2.6).
+fn page(out: &mut String, members: &Members) {
+    begin(out, "set", RSM, None);
+    if let (Some(first), Some(last)) = (members.members.first(), members.members.last()) {
+        text(out, "first", &first.mark.to_string());
+        text(out, "last", &last.mark.to_string());
+    }
+    text(out, "count", &members.count.to_string());
+    out.push_str("</set>");
+}
+
+fn commands(out: &mut String, of: CommandsOf, group: &str) {
+    match of {
+        CommandsOf::Items => {
+            begin(out, "query", DISCO_ITEMS, Some(COMMANDS));
+            item(out, &[("jid", group), ("node", WHO), ("name", WHO_NAME)]);
+        }
+        CommandsOf::Info => {
+            begin(out, "query", DISCO_INFO, Some(COMMANDS));
+            identity(out, "automation", "command-list", "Commands");
+            feature(out, COMMANDS);
+        }
+        CommandsOf::WhoInfo => {
+            begin(out, "query", DISCO_INFO, Some(WHO));
+            identity(out, "automation", "command-node", WHO_NAME);
+            [COMMANDS, DATA].iter().for_each(|feature| self::feature(out, feature));
+        }
+    }
+    out.push_str("</query>");
+}
+
+/// The outcome of the command: a form of results (XEP-0004 section 3.4), and a note of what it does not hold.
+fn who(out: &mut String, group: &str, members: &Members) {
+    begin_command(out);
+    if members.more {
+        let shown = u64::try_from(members.members.len()).unwrap_or(u64::MAX);
+        out.push_str("<note type='info'>");
+        push_escaped(out, &format!("and {} more", members.count.saturating_sub(shown)));
+        out.push_str("</note>");
+    }
+    begin_form(out);
+    text(out, "title", &format!("{WHO_NAME}: {group}"));
+    out.push_str("<reported>");
+    for (var, label) in [("name", "Name"), ("company", "Company"), ("role", "May")] {
+        out.push_str("<field type='text-single'");
+        stanza::attribute(out, "var", var);
+        stanza::attribute(out, "label", label);
+        out.push_str("/>");
+    }
+    out.push_str("</reported>");
+    for member in &members.members {
+        let role = if member.role == Role::Speak { "speak" } else { "read only" };
+        out.push_str("<item>");
+        for (var, value) in [("name", &*member.name), ("company", &member.company), ("role", role)] {
+            out.push_str("<field");
+            stanza::attribute(out, "var", var);
+            out.push('>');
+            text(out, "value", value);
+            out.push_str("</field>");
+        }
+        out.push_str("</item>");
+    }
+    out.push_str("</x></command>");
+}
+
+fn begin_command(out: &mut String) {
+    out.push_str("<command");
+    // There is one stage, so nobody ever comes back with this.
+    let attributes = [("xmlns", COMMANDS), ("node", WHO), ("sessionid", WHO), ("status", "completed")];
+    attributes.iter().for_each(|(name, value)| stanza::attribute(out, name, value));
+    out.push('>');
+}
+
+fn begin_form(out: &mut String) {
+    out.push_str("<x");
+    stanza::attribute(out, "xmlns", DATA);
+    out.push_str(" type='result'>");
+}
+
+fn refuse(out: &mut String, caller: &Caller, declined: &Declined) {
+    let kind = match declined.condition {
+        "forbidden" => "auth",
+        "resource-constraint" => "wait",
+        "not-acceptable" | "policy-violation" => "modify",
+        _ => "cancel",
+    };
+    let id = Some(&*caller.id).filter(|id| !id.is_empty());
+    stanza::begin(out, caller.kind, Some("error"), &caller.to, &caller.from, id);
+    out.push_str("<error");
+    stanza::attribute(out, "type", kind);
+    out.push_str("><");
+    out.push_str(declined.condition);
+    stanza::attribute(out, "xmlns", STANZAS);
+    out.push_str("/><text");
+    stanza::attribute(out, "xmlns", STANZAS);
+    out.push('>');
+    push_escaped(out, &declined.text);
+    out.push_str("</text></error></");
+    out.push_str(caller.kind);
+    out.push('>');
+}
+
+/// Who joins the number is sent to the room.
+fn moved(out: &mut String, caller: &Caller, group: GroupNumber, name: &str, room: &RoomJid) {
+    let number = super::address::split(&caller.to).0;
+    let id = Some(&*caller.id).filter(|id| !id.is_empty());
+    stanza::begin(out, "presence", Some("error"), &caller.to, &caller.from, id);
+    out.push_str("<x");
+    stanza::attribute(out, "xmlns", MUC);
+    out.push_str("/><error type='cancel'");
+    stanza::attribute(out, "by", number);
+    out.push_str("><gone");
+    stanza::attribute(out, "xmlns", STANZAS);
+    out.push('>');
+    push_escaped(out, &format!("xmpp:{}?join", escaped(room)));
+    out.push_str("</gone></error></presence>");
+    stanza::begin(out, "message", None, number, &caller.from, None);
+    text(out, "body", &format!("Group {group} ({name}) is the room {room} here: join that one."));
+    out.push_str("<x");
+    stanza::attribute(out, "xmlns", INVITATION);
+    stanza::attribute(out, "jid", room.as_str());
+    out.push_str("/></message>");
+}
+
+/// A JID as part of a URI (RFC 5122 section 2.2): what is not surely allowed there is percent-encoded.
+fn escaped(jid: &RoomJid) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~@".contains(&b);
+    let byte = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    jid.as_str().bytes().map(byte).collect()
+}
