@@ -4,6 +4,7 @@ mod crowd;
 mod demo;
 mod groups;
 mod moderation;
+mod number;
 mod pair;
 mod refusals;
 mod servers;

@@ -1,0 +1,179 @@
+//! Addressed by number: ordinary clients find a group by its address, write to it, and are sent to its room; outsiders find nothing.
+
+use anyhow::{Context, Result, ensure};
+use intergroup_tests::client::Person;
+use intergroup_tests::load::Stanza;
+
+use crate::pair::Pair;
+
+const ITEMS: &str = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
+const INFO: &str = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+const COMMANDS: &str = "http://jabber.org/protocol/commands";
+
+/// The group's address at a company.
+fn number(pair: &Pair<'_>, company: &str) -> String {
+    format!("{}@{}", pair.number, pair.world.of(company).server.plan.component())
+}
+
+/// One person of each company, with the company.
+fn both<'a>(pair: &'a Pair<'_>) -> [(&'a Person, &'static str); 2] {
+    [(&pair.alice, "acme"), (&pair.bob, "globex")]
+}
+
+fn unknown(answer: &Stanza) -> bool {
+    answer.has_error() && answer.0.contains("item-not-found")
+}
+
+/// Alice Smith and Bob Jones are on the list, and it is known to be so: what is said after an edit has its place behind it.
+async fn listed(pair: &Pair<'_>) -> Result<()> {
+    for (company, person, display) in [("acme", "alice", "Alice Smith"), ("globex", "bob", "Bob Jones")] {
+        let gateway = pair.world.of(company).gateway()?;
+        gateway.run(&["member", "add", &pair.number, person, "--display", display]).await?;
+    }
+    pair.still_talks().await
+}
+
+async fn a_group_is_found_by_its_members(pair: &Pair<'_>) -> Result<()> {
+    listed(pair).await?;
+    for (person, company) in both(pair) {
+        let component = pair.world.of(company).server.plan.component();
+        let number = number(pair, company);
+        let groups = person.ask("get", &component, ITEMS).await?;
+        ensure!(groups.0.contains(&number) && groups.0.contains("About"), "{company}: {}", groups.0);
+        let info = person.ask("get", &number, INFO).await?;
+        ensure!(info.inner_attr("identity", "category").as_deref() == Some("conference"), "{company}: {}", info.0);
+        let members = person.ask("get", &number, ITEMS).await?;
+        for name in ["Alice Smith (Acme)", "Bob Jones (Globex)"] {
+            ensure!(members.0.contains(name), "{company}: {name} is not in {}", members.0);
+        }
+        // One after the other, by pages.
+        let page = |after: &str| {
+            format!(
+                "<query xmlns='http://jabber.org/protocol/disco#items'><set xmlns='http://jabber.org/protocol/rsm'>\
+                 <max>1</max>{after}</set></query>"
+            )
+        };
+        let first = person.ask("get", &number, &page("")).await?;
+        let last = first.text("last").context("a page without its last one")?;
+        let second = person.ask("get", &number, &page(&format!("<after>{last}</after>"))).await?;
+        let named = [&first, &second].map(|page| page.inner_attr("item", "name").unwrap_or_default());
+        ensure!(named == ["Alice Smith (Acme)", "Bob Jones (Globex)"], "{company}: {named:?}");
+    }
+    Ok(())
+}
+
+async fn the_command_says_who_is_in_the_group(pair: &Pair<'_>) -> Result<()> {
+    listed(pair).await?;
+    for (person, company) in both(pair) {
+        let number = number(pair, company);
+        let node = format!("<query xmlns='http://jabber.org/protocol/disco#items' node='{COMMANDS}'/>");
+        let commands = person.ask("get", &number, &node).await?;
+        let node = commands.inner_attr("item", "node").context("a command")?;
+        let run = format!("<command xmlns='{COMMANDS}' node='{node}' action='execute'/>");
+        let done = person.ask("set", &number, &run).await?;
+        ensure!(done.inner_attr("command", "status").as_deref() == Some("completed"), "{company}: {}", done.0);
+        for value in ["Alice Smith", "Acme", "Bob Jones", "Globex"] {
+            ensure!(done.0.contains(&format!(">{value}</value>")), "{company}: {value} is not in {}", done.0);
+        }
+    }
+    Ok(())
+}
+
+async fn what_is_written_to_the_number_is_said_in_both_rooms(pair: &Pair<'_>) -> Result<()> {
+    pair.still_talks().await?;
+    let carol = Person::sign_in(&pair.world.of("acme").server.account("carol")).await?;
+    carol.join(&pair.acme, "Carol").await?;
+    for (person, company) in both(pair) {
+        let text = format!("written to the number at {company}");
+        let message = format!(
+            "<message xmlns='jabber:client' type='chat' id='by-number' to='{}'><body>{text}</body></message>",
+            number(pair, company)
+        );
+        // A client that is not sure sends again.
+        person.send(&message).await?;
+        person.send(&message).await?;
+        let author = if company == "acme" { "Alice (Acme)" } else { "Bob (Globex)" };
+        carol.hear_in(&pair.acme, author, &text).await?;
+        pair.alice.hear_in(&pair.acme, author, &text).await?;
+        pair.bob.hear_in(&pair.globex, author, &text).await?;
+    }
+    pair.still_talks().await?;
+    for (room, person) in [(&pair.acme, &carol), (&pair.globex, &pair.bob)] {
+        let archive = person.archive(room).await?;
+        for company in ["acme", "globex"] {
+            let text = format!("written to the number at {company}");
+            let count = archive.iter().filter(|s| s.text("body").as_deref() == Some(&text)).count();
+            ensure!(count == 1, "{room} has {text:?} {count} times");
+        }
+    }
+    Ok(())
+}
+
+async fn who_joins_the_number_is_sent_to_the_room(pair: &Pair<'_>) -> Result<()> {
+    for (person, company) in both(pair) {
+        let room = if company == "acme" { &pair.acme } else { &pair.globex };
+        let (number, from) = (number(pair, company), person.now());
+        let join = "<x xmlns='http://jabber.org/protocol/muc'/>";
+        person.send(&format!("<presence xmlns='jabber:client' to='{number}/Me'>{join}</presence>")).await?;
+        let sent_on = |s: &Stanza| {
+            s.name() == "presence" && s.has_error() && s.attr("from").is_some_and(|f| f.starts_with(&number))
+        };
+        let error = person.hear(from, "being sent on", sent_on).await?;
+        ensure!(error.text("gone") == Some(format!("xmpp:{room}?join")), "{company}: {}", error.0);
+        let invited = |s: &Stanza| s.name() == "message" && s.attr("from").as_deref() == Some(&number);
+        let message = person.hear(from, "a message that names the room", invited).await?;
+        ensure!(message.text("body").is_some_and(|body| body.contains(room)), "{company}: {}", message.0);
+    }
+    Ok(())
+}
+
+/// Somebody of the company who is not in the group, and somebody of nobody's.
+async fn outsiders_find_nothing(pair: &Pair<'_>) -> Result<()> {
+    listed(pair).await?;
+    let (acme, globex) = (&pair.world.of("acme").server, &pair.world.of("globex").server);
+    let outsiders =
+        [(acme.account("carol"), "acme"), (acme.visitor("bob"), "acme"), (globex.account("carol"), "globex")];
+    for (account, company) in outsiders {
+        let person = Person::sign_in(&account).await?;
+        let (number, component) = (number(pair, company), pair.world.of(company).server.plan.component());
+        let groups = person.ask("get", &component, ITEMS).await?;
+        ensure!(!groups.has_error() && !groups.0.contains(&number), "{}: {}", person.jid, groups.0);
+        let other = format!("4@{component}");
+        for question in [ITEMS, INFO] {
+            let (here, nowhere) =
+                (person.ask("get", &number, question).await?, person.ask("get", &other, question).await?);
+            ensure!(unknown(&here) && unknown(&nowhere), "{}: {} {}", person.jid, here.0, nowhere.0);
+        }
+        let run = format!("<command xmlns='{COMMANDS}' node='who' action='execute'/>");
+        ensure!(unknown(&person.ask("set", &number, &run).await?), "{} is told who is in the group", person.jid);
+        let from = person.now();
+        let write = format!(
+            "<message xmlns='jabber:client' type='chat' id='o1' to='{number}'><body>let me in</body></message>"
+        );
+        person.send(&write).await?;
+        let error = person.hear(from, "an error", |s| s.name() == "message" && s.has_error()).await?;
+        ensure!(unknown(&error) && error.attr("id").as_deref() == Some("o1"), "{}: {}", person.jid, error.0);
+    }
+    pair.still_talks().await?;
+    let leaked = [&pair.alice, &pair.bob].iter().any(|p| p.heard().iter().any(|s| s.0.contains("let me in")));
+    ensure!(!leaked, "an outsider's words are in a room");
+    Ok(())
+}
+
+mod on_servers {
+    use super::*;
+    use crate::check;
+    use crate::pair::checks;
+
+    #[tokio::test]
+    async fn groups_are_addressed_by_number() -> Result<()> {
+        checks(&[
+            check!(a_group_is_found_by_its_members),
+            check!(the_command_says_who_is_in_the_group),
+            check!(what_is_written_to_the_number_is_said_in_both_rooms),
+            check!(who_joins_the_number_is_sent_to_the_room),
+            check!(outsiders_find_nothing),
+        ])
+        .await
+    }
+}
