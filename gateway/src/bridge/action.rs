@@ -8,8 +8,9 @@ use intergroup_schemas::ids::{GroupNumber, N, Seq};
 use intergroup_schemas::link::{GroupInfo, Timestamp, ToCenter};
 use intergroup_schemas::list::ListPage;
 
+use super::event::Affiliation;
 use super::number::{Caller, VisitAnswer};
-use crate::ids::{MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
+use crate::ids::{BareJid, MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
 use crate::store::Change;
 
 /// Names a commit.
@@ -158,6 +159,36 @@ pub enum RoomAction {
         request: RequestId,
         /// Who.
         who: Who,
+    },
+    /// The accounts that have an affiliation (XEP-0045 sections 9.5, 9.8, 10.5, 10.8). Rooms tell their owners and admins to owners
+    /// only.
+    ReadAffiliations {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// Which.
+        affiliation: Affiliation,
+    },
+    /// Give an account an affiliation, or take it. Who loses it in a room for members only is put out by the room.
+    SetAffiliation {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// Whose: an account of a server, none of ours.
+        account: BareJid,
+        /// Which.
+        affiliation: Affiliation,
+    },
+    /// Let only members into the room, and nobody who was one; everything else in its configuration stays as it is. For owners
+    /// only. Done, too, when the room is so already.
+    MakeMembersOnly {
+        /// Echoed in the answer.
+        request: RequestId,
+    },
+    /// Put an occupant out of the room (XEP-0045 section 8.2).
+    PutOut {
+        /// Echoed in the answer.
+        request: RequestId,
+        /// Whom.
+        nick: Nick,
     },
 }
 

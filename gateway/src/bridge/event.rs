@@ -273,7 +273,7 @@ pub enum RoomEvent {
         /// Why.
         refusal: Refusal,
     },
-    /// The answer to a request (`info`, `read archive`, `ping`, `fence`, `set member`). A request that is not answered
+    /// The answer to a request (all actions that have a request id). A request that is not answered
     /// within the server's time-out is answered by the shell with the refusal `remote-server-timeout`.
     Answer {
         /// The request.
@@ -288,6 +288,8 @@ pub enum RoomEvent {
         /// From whom.
         from: Nick,
     },
+    /// The room's configuration has changed (status 104); how, disco#info tells.
+    Configured,
     /// An affiliation changed of somebody who is not in the room.
     AffiliationChanged {
         /// Whose: an account of the server, or one of ours.
@@ -396,7 +398,9 @@ pub enum Answer {
     Info(RoomInfo),
     /// To `read archive`.
     Page(Page),
-    /// To `ping`, `fence`, `set member`.
+    /// To `read affiliations`: the accounts that have it, our own left out.
+    People(Vec<BareJid>),
+    /// To everything else.
     Done,
 }
 

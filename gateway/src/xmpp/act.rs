@@ -97,6 +97,12 @@ impl Session {
                     out.push_str("/></query>");
                 });
             }
+            RoomAction::ReadAffiliations { request, affiliation } => self.read_affiliations(room, request, affiliation),
+            RoomAction::SetAffiliation { request, account, affiliation } => {
+                self.set_affiliation(room, request, &account, affiliation);
+            }
+            RoomAction::MakeMembersOnly { request } => self.ask_for_configuration(room, request),
+            RoomAction::PutOut { request, nick } => self.put_out(room, request, &nick),
         }
     }
 
@@ -170,7 +176,7 @@ impl Session {
 
     /// Sends a request and remembers it. Without addresses it goes from the ear's bare JID to the room itself; the ear's bare JID
     /// has the rights of the room's owner whether the ear is in or not.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         room: &RoomJid,
         request: RequestId,

@@ -42,6 +42,8 @@ impl Session {
                 return self.tell(&room, refused(request, &refusal.condition, &refusal.text));
             }
             Asked::Done | Asked::Ping => Answer::Done,
+            Asked::People => Answer::People(self.people(iq)),
+            Asked::Form => return self.change_configuration(&room, request, iq),
             Asked::Info => {
                 let info = info(iq.child("query", DISCO_INFO));
                 if let Some(known) = self.rooms.get_mut(&room) {

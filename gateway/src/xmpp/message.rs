@@ -1,7 +1,7 @@
 //! Messages from rooms: what was said, what was refused, and what the room tells of affiliations.
 
 use super::address::split;
-use super::presence::occupant_id;
+use super::presence::{has, occupant_id};
 use super::rooms::Seat;
 use super::session::Session;
 use super::stanza::{self, MAM, MUC_USER, SID};
@@ -40,6 +40,10 @@ impl Session {
             return self.tell(room, RoomEvent::JoinDone { mouth: mouth.clone() });
         }
         if known.is_ear(mouth) {
+            if nick.is_none() && stanza::only(message, "x", MUC_USER).is_some_and(|x| has(x, "104")) {
+                self.tell(room, RoomEvent::Configured);
+                return;
+            }
             let occupant_ids = known.occupant_ids;
             if let Some(subject) = subject(message) {
                 self.tell(room, RoomEvent::Subject(subject.into()));

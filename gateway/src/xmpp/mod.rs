@@ -11,6 +11,7 @@ mod connection;
 mod handshake;
 mod head;
 mod iq;
+mod members;
 mod message;
 mod monitor;
 mod number;

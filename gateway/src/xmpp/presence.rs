@@ -98,7 +98,7 @@ fn room_s_word(presence: &Element) -> Option<&Element> {
     stanza::only(presence, "x", MUC_USER)
 }
 
-fn has(x: &Element, code: &str) -> bool {
+pub(super) fn has(x: &Element, code: &str) -> bool {
     x.children().any(|child| child.is("status", MUC_USER) && child.attribute("code") == Some(code))
 }
 

@@ -17,6 +17,10 @@ pub(super) enum Asked {
     Info,
     /// Anything whose result is all there is to know.
     Done,
+    /// The accounts that have an affiliation.
+    People,
+    /// The form of a room's configuration, to be sent back with one change.
+    Form,
     /// Anything whose result or error alike proves what was to be proved.
     Fence,
     /// Self-ping (XEP-0410).

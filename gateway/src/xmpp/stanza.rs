@@ -19,6 +19,8 @@ pub(super) const MUC: &str = "http://jabber.org/protocol/muc";
 pub(super) const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 /// Rooms: what administrators ask.
 pub(super) const MUC_ADMIN: &str = "http://jabber.org/protocol/muc#admin";
+/// Rooms: what owners ask.
+pub(super) const MUC_OWNER: &str = "http://jabber.org/protocol/muc#owner";
 /// Archives (XEP-0313).
 pub(super) const MAM: &str = "urn:xmpp:mam:2";
 /// Paging (XEP-0059).

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use intergroup_gateway::bridge::{Action, Bridge, CommandId, Event, Level, RequestId, RoomAction, Ticket};
+use intergroup_gateway::bridge::{Action, Affiliation, Bridge, CommandId, Event, Level, RequestId, RoomAction, Ticket};
 use intergroup_gateway::ids::RoomJid;
 use intergroup_gateway::store::memory::MemoryStore;
 use intergroup_gateway::store::{Change, Mapping, Store};
@@ -130,6 +130,12 @@ impl Gateway {
 
 impl Firm {
     pub(super) fn new(me: usize, flavour: Flavour, key: [u8; 32], skew_ms: i64) -> Self {
+        let mut server = Server::new(flavour, skew_ms);
+        if server.room.members_only {
+            for user in 0..names::STRANGER {
+                server.room.affiliations.insert(names::jid(me, user).to_string(), Affiliation::Member);
+            }
+        }
         Self {
             me,
             room: names::room(me),
@@ -154,7 +160,7 @@ impl Firm {
                 alarms: Vec::new(),
                 saboteur: Saboteur::default(),
             },
-            server: Server::new(flavour, skew_ms),
+            server,
             people: People::default(),
         }
     }

@@ -50,7 +50,11 @@ pub(super) fn request_of(action: &RoomAction) -> Option<RequestId> {
         | RoomAction::ReadArchive { request, .. }
         | RoomAction::Ping { request, .. }
         | RoomAction::Fence { request }
-        | RoomAction::SetMember { request, .. } => Some(*request),
+        | RoomAction::SetMember { request, .. }
+        | RoomAction::ReadAffiliations { request, .. }
+        | RoomAction::SetAffiliation { request, .. }
+        | RoomAction::MakeMembersOnly { request }
+        | RoomAction::PutOut { request, .. } => Some(*request),
         RoomAction::Enter { .. }
         | RoomAction::Leave { .. }
         | RoomAction::Say { .. }
@@ -74,6 +78,10 @@ pub(super) fn action_names(action: &Action) -> (String, Vec<&'static str>) {
             RoomAction::Fence { .. } => "fence",
             RoomAction::SetMember { .. } => "set member",
             RoomAction::SetSubject { .. } => "set subject",
+            RoomAction::ReadAffiliations { .. } => "read affiliations",
+            RoomAction::SetAffiliation { .. } => "set affiliation",
+            RoomAction::MakeMembersOnly { .. } => "make members only",
+            RoomAction::PutOut { .. } => "put out",
         },
         Action::Link(stanza) => match stanza {
             ToCenter::Hello(_) => "hello",
@@ -167,6 +175,7 @@ pub(super) fn event_name(event: &Event) -> &'static str {
             RoomEvent::Answer { .. } => "answer",
             RoomEvent::Private { .. } => "private",
             RoomEvent::AffiliationChanged { .. } => "affiliation changed",
+            RoomEvent::Configured => "room configured",
         },
         Event::LinkUp(_) => "link up",
         Event::LinkDown => "link down",

@@ -38,6 +38,7 @@ pub(super) struct Room {
     pub(super) affiliations: BTreeMap<String, Affiliation>,
     pub(super) archive: Archive,
     pub(super) most_occupants: usize,
+    pub(super) members_only: bool,
     /// Ids of what ours said here, for those who forge.
     pub(super) our_ids: Vec<MessageId>,
     /// Which occupant-ids are given now.
@@ -66,6 +67,7 @@ fn refusal(condition: &str) -> Refusal {
 impl Room {
     pub(super) fn new(flavour: Flavour) -> Self {
         Self {
+            members_only: flavour.members_only,
             flavour,
             exists: true,
             remade: false,
@@ -84,7 +86,12 @@ impl Room {
     pub(super) fn join(&mut self, jid: &BareJid, nick: &Nick, out: &mut Vec<Out>) -> bool {
         let seat = Seat::Person(jid.clone());
         let taken = self.occupants.iter().any(|o| o.nick == *nick && bare(&o.seat) != bare(&seat));
-        if !self.exists || taken || self.find(&seat).is_some() || self.affiliation(&seat) == Affiliation::Outcast {
+        let kept_out = match self.affiliation(&seat) {
+            Affiliation::Outcast => true,
+            Affiliation::None => self.members_only && !self.remade,
+            _ => false,
+        };
+        if !self.exists || taken || kept_out || self.find(&seat).is_some() {
             return false;
         }
         self.occupants.push(Occupant { seat: seat.clone(), nick: nick.clone() });
@@ -220,7 +227,7 @@ impl Room {
                 let info = RoomInfo {
                     archive: !self.remade && self.flavour.archive,
                     occupant_ids: self.flavour.occupant_ids != OccupantIds::None,
-                    members_only: self.flavour.members_only && !self.remade,
+                    members_only: self.members_only && !self.remade,
                     persistent: !self.remade,
                     moderated: false,
                     non_anonymous: false,
@@ -247,8 +254,55 @@ impl Room {
                 self.affiliations.insert(who(&member), Affiliation::Member);
                 out.push(answer(request, Ok(Answer::Done)));
             }
+            RoomAction::ReadAffiliations { request, affiliation } => {
+                let people =
+                    self.affiliations.iter().filter(|(jid, a)| **a == affiliation && !jid.ends_with("@groups"));
+                let people = people.map(|(jid, _)| BareJid::from(jid.as_str())).collect();
+                out.push(answer(request, Ok(Answer::People(people))));
+            }
+            RoomAction::SetAffiliation { request, account, affiliation } => {
+                self.affiliate(&account, affiliation, out);
+                out.push(answer(request, Ok(Answer::Done)));
+            }
+            RoomAction::MakeMembersOnly { request } => {
+                self.members_only = true;
+                for seat in self.occupants.iter().map(|o| o.seat.clone()).collect::<Vec<_>>() {
+                    if self.affiliation(&seat) == Affiliation::None {
+                        self.leave(&seat, &Gone::Removed, out);
+                    }
+                }
+                out.push(answer(request, Ok(Answer::Done)));
+            }
+            RoomAction::PutOut { request, nick } => {
+                if let Some(seat) = self.occupants.iter().find(|o| o.nick == nick).map(|o| o.seat.clone()) {
+                    self.leave(&seat, &Gone::Kicked, out);
+                }
+                out.push(answer(request, Ok(Answer::Done)));
+            }
         }
         true
+    }
+
+    /// A person's affiliation changes, by whomever. Who may not stay is put out, and the ear is told.
+    pub(super) fn affiliate(&mut self, jid: &BareJid, affiliation: Affiliation, out: &mut Vec<Out>) {
+        self.affiliations.insert(jid.to_string(), affiliation);
+        let seat = Seat::Person(jid.clone());
+        let gone = match affiliation {
+            Affiliation::Outcast => Some(Gone::Banned),
+            Affiliation::None if self.members_only => Some(Gone::Removed),
+            _ => None,
+        };
+        match (self.find(&seat), gone) {
+            (Some(_), Some(how)) => self.leave(&seat, &how, out),
+            (Some(at), None) => {
+                let nick = self.occupants[at].nick.clone();
+                self.show(&seat, &nick, out);
+            }
+            (None, _) => {
+                let event = RoomEvent::AffiliationChanged { real: jid.clone(), ours: None, affiliation };
+                self.tell_ears(&event, out);
+            }
+        }
     }
 
     fn enter(&mut self, mouth: Mouth, nick: Nick, out: &mut Vec<Out>) {
@@ -262,7 +316,7 @@ impl Room {
         let taken = self.occupants.iter().any(|o| o.nick == nick && bare(&o.seat) != bare(&seat));
         let keeps_out = match affiliation {
             Affiliation::Outcast => Some("forbidden"),
-            Affiliation::None if self.flavour.members_only && !self.remade => Some("registration-required"),
+            Affiliation::None if self.members_only && !self.remade => Some("registration-required"),
             _ if taken => Some("conflict"),
             _ if again.is_none() && self.occupants.len() >= self.most_occupants && mouth.who != Who::Ear => {
                 Some("service-unavailable")

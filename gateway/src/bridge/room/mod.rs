@@ -244,7 +244,7 @@ impl Room {
             RoomEvent::AffiliationChanged { ours: Some(Who::Puppet(account)), affiliation, .. } => {
                 self.puppet_affiliation(cx, &account, affiliation);
             }
-            RoomEvent::AffiliationChanged { .. } => {}
+            RoomEvent::AffiliationChanged { .. } | RoomEvent::Configured => {}
         }
     }
 

@@ -61,6 +61,9 @@ pub(super) struct Rig {
     /// Pages of the archive are held back.
     pub(super) slow_archive: Option<Vec<(RequestId, ReadFrom)>>,
     pub(super) says: usize,
+    pub(super) members_only: bool,
+    pub(super) affiliations: BTreeMap<BareJid, Affiliation>,
+    pub(super) put_out: Vec<Nick>,
     next_command: u64,
     /// Each has random bytes of its own.
     starts: u8,
@@ -104,6 +107,9 @@ impl Rig {
             affiliation: Affiliation::Owner,
             slow_archive: None,
             says: 0,
+            members_only: false,
+            affiliations: BTreeMap::new(),
+            put_out: Vec::new(),
             next_command: 0,
             starts: 0,
         }
@@ -303,7 +309,7 @@ impl Rig {
                 let info = RoomInfo {
                     archive: true,
                     occupant_ids: false,
-                    members_only: false,
+                    members_only: self.members_only,
                     persistent: true,
                     moderated: false,
                     non_anonymous: false,
@@ -313,6 +319,23 @@ impl Rig {
             RoomAction::Fence { request }
             | RoomAction::Ping { request, .. }
             | RoomAction::SetMember { request, .. } => {
+                return self.answer(request, Answer::Done);
+            }
+            RoomAction::MakeMembersOnly { request } => {
+                self.members_only = true;
+                return self.answer(request, Answer::Done);
+            }
+            RoomAction::ReadAffiliations { request, affiliation } => {
+                let has = |(_, a): &(&BareJid, &Affiliation)| **a == affiliation;
+                let people = self.affiliations.iter().filter(has).map(|(jid, _)| jid.clone()).collect();
+                return self.answer(request, Answer::People(people));
+            }
+            RoomAction::SetAffiliation { request, account, affiliation } => {
+                self.affiliations.insert(account, affiliation);
+                return self.answer(request, Answer::Done);
+            }
+            RoomAction::PutOut { request, nick } => {
+                self.put_out.push(nick);
                 return self.answer(request, Answer::Done);
             }
             RoomAction::ReadArchive { request, from, .. } => {

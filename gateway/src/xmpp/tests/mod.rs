@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 mod link;
+mod members;
 mod messages;
 mod number;
 mod presence;
