@@ -174,6 +174,7 @@ impl Desk {
             Request::List => Command::List,
             Request::Show { group } => Command::Show { group },
             Request::Edit { group, people } => Command::Edit { group, people },
+            Request::Role { group, person, role } => Command::Role { group, person, role },
             Request::Members { group, since, after } => Command::Members { group, since, after },
         }))
     }

@@ -8,7 +8,7 @@ use intergroup_schemas::ids::{GroupNumber, N};
 use intergroup_schemas::link::{
     GroupInfo, Request, RequestBody, Response, ResponseBody, Standing, Timestamp, ToCenter,
 };
-use intergroup_schemas::list::AccountEdit;
+use intergroup_schemas::list::{AccountEdit, Listed, Role};
 
 use super::Bridge;
 use super::action::{CommandId, Reply, RequestId, RoomAction};
@@ -66,6 +66,8 @@ pub(super) enum Asked {
     Describe(CommandId, AboutEdit),
     /// To leave a group whose mapping ends.
     Leave(GroupNumber),
+    /// For who may use a group's number.
+    OwnList(GroupNumber),
     /// For a visitor of a group's address.
     Visit(Wait),
 }
@@ -101,6 +103,7 @@ impl Bridge {
             Command::List => self.ask(id, RequestBody::ListGroups {}),
             Command::Show { group } => self.ask(id, RequestBody::ShowGroup { group }),
             Command::Edit { group, people } => self.edit_list(id, group, &people),
+            Command::Role { group, person, role } => self.set_role(id, group, &person, role),
             Command::Members { group, since, after } => self.ask(id, RequestBody::FetchList { group, since, after }),
             Command::Status => {
                 let status = self.status();
@@ -164,6 +167,25 @@ impl Bridge {
             room.edit_list(cx, &edits);
             cx.reply_after(id, Reply::Done);
         });
+    }
+
+    /// A person keeps the name that the list has.
+    fn set_role(&mut self, id: CommandId, group: GroupNumber, person: &str, role: Role) {
+        let user = self.cx.config.person(person);
+        let known = self.rooms.get(&group).zip(user.as_ref()).and_then(|(room, user)| room.own_listed(user).cloned());
+        match known {
+            Some(listed) => {
+                let listed = Some(Listed { role, ..listed });
+                self.edit_list(id, group, &[PersonEdit { person: person.to_owned(), listed }]);
+            }
+            None => {
+                let text = format!(
+                    "{person:?} is not on the list of group {group}, or the center has not told it yet; `member list {group}` \
+                     shows who is, and `member add` adds a person"
+                );
+                self.cx.reply(id, Reply::Refused { condition: Some(Condition::NotOnList), text });
+            }
+        }
     }
 
     fn end(&mut self, id: CommandId, group: GroupNumber, how: Ending) {
@@ -296,6 +318,8 @@ impl Bridge {
                 Asked::Mapping(room) => self.probe_fails(&room, LOST),
                 Asked::Answer(id) | Asked::Describe(id, _) => self.cx.reply(id, refused(LOST)),
                 Asked::Leave(group) => drop(self.commands.leaving.remove(&group)),
+                // Asked anew when the link is back.
+                Asked::OwnList(_) => {}
                 Asked::Visit(wait) => self.members_came(wait, None),
             }
         }
@@ -307,6 +331,10 @@ impl Bridge {
             (Asked::Leave(group), _) => {
                 self.commands.leaving.remove(&group);
                 self.end_mapping(group);
+            }
+            (Asked::OwnList(group), body) => {
+                let page = if let ResponseBody::List { page, .. } = body { Some(page) } else { None };
+                self.with(group, |room, cx| room.own_list_came(cx, page));
             }
             (Asked::Visit(wait), ResponseBody::List { page, .. }) => self.members_came(wait, Some(page)),
             (Asked::Visit(wait), _) => self.members_came(wait, None),

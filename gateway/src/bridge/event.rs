@@ -6,7 +6,7 @@ use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{AccountId, EnterpriseId, GroupNumber, ListVersion};
 use intergroup_schemas::link::{About, Timestamp, ToGateway, Welcome};
-use intergroup_schemas::list::{Listed, Policy};
+use intergroup_schemas::list::{self, Listed, Policy};
 use serde::{Deserialize, Serialize};
 
 use super::action::{CommandId, RequestId, Ticket};
@@ -152,6 +152,15 @@ pub enum Command {
         group: GroupNumber,
         /// Whom, as people write them: a user id, or a bare JID of one of the enterprise's domains.
         people: Vec<PersonEdit>,
+    },
+    /// Change what a person on a group's user list may do.
+    Role {
+        /// The group.
+        group: GroupNumber,
+        /// A user id, or a bare JID of one of the enterprise's domains.
+        person: String,
+        /// What the person may do from now on.
+        role: list::Role,
     },
     /// A page of a group's user list.
     Members {

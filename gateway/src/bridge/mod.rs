@@ -193,10 +193,14 @@ impl Bridge {
             let Some(room) = self.rooms.get_mut(&group) else { continue };
             room.work(&mut self.cx);
             self.timers.set(group, room.deadline(&self.cx));
+            let own_list = room.asks_for_own_list(&self.cx);
             match room.can_end() {
                 Some(Ending::Unmap) => self.end_mapping(group),
                 Some(Ending::Leave) => self.leave_center(group),
                 None => {}
+            }
+            if let Some((since, after)) = own_list {
+                self.ask_for_own_list(group, since, after);
             }
             if self.touched.is_empty() && self.cx.take_turn() {
                 self.touched.extend(self.rooms.keys());

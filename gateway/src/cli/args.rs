@@ -160,6 +160,16 @@ pub(super) enum Member {
         #[arg(long, value_enum, default_value_t = RoleName::Speak)]
         role: RoleName,
     },
+    /// Change what a person on a group's user list may do
+    Role {
+        /// The group's number
+        group: GroupNumber,
+        /// A user name, or a JID of one of the company's domains
+        person: String,
+        /// Read and speak, or read only
+        #[arg(value_enum)]
+        role: RoleName,
+    },
     /// Take a person off a group's user list
     Remove {
         /// The group's number
@@ -255,6 +265,8 @@ mod tests {
         assert!(matches!(parse("group transfer 1 globex").unwrap().command, Command::Group(Group::Transfer { .. })));
         let add = parse("member add 10001 alice --display Alice --role read-only").unwrap().command;
         assert!(matches!(add, Command::Member(Member::Add { role: RoleName::ReadOnly, .. })));
+        let role = parse("member role 10001 alice read-only").unwrap().command;
+        assert!(matches!(role, Command::Member(Member::Role { role: RoleName::ReadOnly, .. })));
         assert!(matches!(parse("member import 10001 x.csv").unwrap().command, Command::Member(Member::Import { .. })));
         let args = parse(
             "init --dir /x --server 127.0.0.1:5347 --component groups.acme.example --secret-file /s --rooms r.example \

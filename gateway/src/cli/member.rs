@@ -26,6 +26,9 @@ pub(super) fn run(common: &Common, member: Member) -> Exit {
             Ok(person) => perform(common, &Request::Edit { group, people: vec![person] }),
             Err(why) => wrong(&why),
         },
+        Member::Role { group, person, role: name } => {
+            perform(common, &Request::Role { group, person, role: role(name) })
+        }
         Member::Remove { group, person } => {
             perform(common, &Request::Edit { group, people: vec![PersonEdit { person, listed: None }] })
         }

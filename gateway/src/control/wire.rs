@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{AccountId, EnterpriseId, GatewayId, GroupNumber, ListVersion};
 use intergroup_schemas::link::{GroupInfo, Timestamp};
-use intergroup_schemas::list::ListPage;
+use intergroup_schemas::list::{ListPage, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::status::RoomStatus;
@@ -92,6 +92,15 @@ pub enum Request {
         group: GroupNumber,
         /// Whom.
         people: Vec<PersonEdit>,
+    },
+    /// Change what a person of this company may do in a group.
+    Role {
+        /// The group.
+        group: GroupNumber,
+        /// Whom: a user name, or a JID of one of the company's domains.
+        person: String,
+        /// What the person may do from now on.
+        role: Role,
     },
     /// A page of a group's user list: what changed behind this place.
     Members {

@@ -109,6 +109,28 @@ async fn what_is_written_to_the_number_is_said_in_both_rooms(pair: &Pair<'_>) ->
     Ok(())
 }
 
+async fn who_is_on_the_list_need_not_be_in_the_room(pair: &Pair<'_>) -> Result<()> {
+    let acme = pair.world.of("acme");
+    acme.gateway()?.run(&["member", "add", &pair.number, "carol", "--display", "Carol C."]).await?;
+    listed(pair).await?;
+    let carol = Person::sign_in(&acme.server.account("carol")).await?;
+    let number = number(pair, "acme");
+    let write = |id: &str, text: &str| {
+        format!("<message xmlns='jabber:client' type='chat' id='{id}' to='{number}'><body>{text}</body></message>")
+    };
+    carol.send(&write("c1", "from outside the room")).await?;
+    pair.alice.hear_in(&pair.acme, "Carol C. (Acme)", "from outside the room").await?;
+    pair.bob.hear_in(&pair.globex, "Carol C. (Acme)", "from outside the room").await?;
+    acme.gateway()?.run(&["member", "role", &pair.number, "carol", "read-only"]).await?;
+    let from = carol.now();
+    carol.send(&write("c2", "no longer")).await?;
+    let error = carol.hear(from, "an error", |s| s.name() == "message" && s.has_error()).await?;
+    ensure!(error.0.contains("forbidden"), "{}", error.0);
+    pair.still_talks().await?;
+    ensure!(!pair.bob.heard().iter().any(|s| s.0.contains("no longer")), "who may only read has spoken");
+    Ok(())
+}
+
 async fn who_joins_the_number_is_sent_to_the_room(pair: &Pair<'_>) -> Result<()> {
     for (person, company) in both(pair) {
         let room = if company == "acme" { &pair.acme } else { &pair.globex };
@@ -171,6 +193,7 @@ mod on_servers {
             check!(a_group_is_found_by_its_members),
             check!(the_command_says_who_is_in_the_group),
             check!(what_is_written_to_the_number_is_said_in_both_rooms),
+            check!(who_is_on_the_list_need_not_be_in_the_room),
             check!(who_joins_the_number_is_sent_to_the_room),
             check!(outsiders_find_nothing),
         ])

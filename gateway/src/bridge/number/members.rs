@@ -117,6 +117,16 @@ impl Bridge {
         self.request(RequestBody::FetchList { group, since, after }, Asked::Visit(wait));
     }
 
+    /// Asks who of the company is on a group's list.
+    pub(in crate::bridge) fn ask_for_own_list(
+        &mut self,
+        group: GroupNumber,
+        since: ListVersion,
+        after: Option<AccountId>,
+    ) {
+        self.request(RequestBody::FetchList { group, since, after }, Asked::OwnList(group));
+    }
+
     /// The center's answer for a visitor; none when it does not come.
     pub(in crate::bridge) fn members_came(&mut self, wait: Wait, page: Option<ListPage>) {
         self.waiting.0 = self.waiting.0.saturating_sub(1);

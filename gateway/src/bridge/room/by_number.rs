@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{DisplayName, N, OriginKey, Seq, SourceId};
+use intergroup_schemas::ids::{N, OriginKey, Seq, SourceId};
 use intergroup_schemas::limits as shared;
 use intergroup_schemas::link::{Deliver, Timestamp};
 use intergroup_schemas::list::Role;
@@ -58,15 +58,6 @@ fn declined(condition: Condition) -> Declined {
 }
 
 impl Room {
-    /// Whether an account is one of the company's members of the group, and as what.
-    pub(in crate::bridge) fn own_member(&self, cx: &Context, account: &BareJid) -> Option<OwnMember> {
-        let user = cx.config.user(account)?;
-        // The gateway keeps no list: who is in the room is who may speak across.
-        let nick = self.people.nick_of(account)?;
-        let display = DisplayName::neutral(nick.as_str()).or_else(|| DisplayName::neutral(user.as_str()))?;
-        Some(OwnMember { display, role: Role::Speak })
-    }
-
     /// A member says something to the number.
     pub(in crate::bridge) fn say_by_number(
         &mut self,

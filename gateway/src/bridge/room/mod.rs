@@ -5,7 +5,7 @@
 //!
 //! The files, in the order in which a message meets them: `door` (our occupants enter), `reader` (the archive is read),
 //! `intake` (what of it crosses), `pace` (how fast), `outbox` (to the center), `stream` (from the center), `post` (into the room), `puppets`,
-//! `by_number` (what is said to the group's number), `standing` (the companies are named), `notices` (authors are told), `ending`.
+//! `by_number` (what is said to the group's number), `own_list` (who may), `standing` (the companies are named), `notices` (authors are told), `ending`.
 
 mod announcements;
 mod by_number;
@@ -14,6 +14,7 @@ mod ending;
 mod intake;
 mod notices;
 mod outbox;
+mod own_list;
 mod pace;
 mod people;
 mod post;
@@ -43,6 +44,7 @@ use by_number::ByNumber;
 use door::Door;
 use notices::Notices;
 use outbox::Outbox;
+use own_list::OwnList;
 use pace::Pace;
 use people::People;
 use post::Post;
@@ -102,6 +104,7 @@ pub(super) struct Room {
     notices: Notices,
     pace: Pace,
     by_number: ByNumber,
+    own_list: OwnList,
     subject: Subject,
     /// What is on disk.
     durable: Marks,
@@ -138,6 +141,7 @@ impl Room {
             notices: Notices::new(rows.notices),
             pace: Pace::default(),
             by_number: ByNumber::new(&mapping),
+            own_list: OwnList::default(),
             subject: Subject::default(),
             durable: marks,
             flying: marks,

@@ -95,6 +95,7 @@ impl Room {
     /// edits as the accounts need.
     pub(in crate::bridge) fn edit_list(&mut self, cx: &mut Context, accounts: &[AccountEdit]) {
         let base = self.mapping.list;
+        self.own_list_edited(accounts);
         let mut rest = accounts;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(list::fits(rest).max(1));
@@ -261,15 +262,18 @@ impl Room {
                 let author = cx.config.account(user);
                 self.refuse(cx, &author, condition);
             }
-            None => self.report(
-                cx,
-                Level::Alarm,
-                format!(
-                    "the center refused an edit of the user list ({}): {}",
-                    condition.as_str(),
-                    condition.admin_text()
-                ),
-            ),
+            None => {
+                self.own_list.ask_for_all();
+                self.report(
+                    cx,
+                    Level::Alarm,
+                    format!(
+                        "the center refused an edit of the user list ({}): {}",
+                        condition.as_str(),
+                        condition.admin_text()
+                    ),
+                )
+            }
         }
     }
 

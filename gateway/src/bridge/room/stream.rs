@@ -129,6 +129,7 @@ impl Room {
 
     pub(in crate::bridge) fn link_down(&mut self) {
         self.stream.welcome = false;
+        self.own_list.ask_again();
         if !matches!(self.stream.state, State::Remembering(_)) {
             self.stream.state = State::Idle;
         }
@@ -274,6 +275,8 @@ impl Room {
             _ => {}
         }
         m.list = m.list.max(entry.list);
-        cx.dirty(m.group);
+        let group = m.group;
+        self.own_list_changed(cx, entry.list, &entry.change);
+        cx.dirty(group);
     }
 }

@@ -2,12 +2,12 @@
 
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{AccountId, ListVersion, N, OriginKey, Seq};
-use intergroup_schemas::link::{Decided, History, Own, ToCenter, ToGateway};
-use intergroup_schemas::list::{AccountRow, Listed, Role};
+use intergroup_schemas::link::{Change, Decided, Entry, History, Own, ToCenter, ToGateway};
+use intergroup_schemas::list::{AccountEdit, AccountRow, Listed, Role};
 
 use super::rig::{GROUP, Rig, Speaker, room};
-use super::{ALICE, BOB, Event};
-use crate::bridge::{Caller, CommandsOf, Content, MemberAt, Span, Visit, VisitAnswer};
+use super::{ALICE, BOB, Command, Event, Reply};
+use crate::bridge::{Caller, CommandsOf, Content, MemberAt, PersonEdit, Span, Visit, VisitAnswer};
 use crate::ids::{BareJid, MessageId, Who};
 
 const OUTSIDER: &str = "mallory@acme.test";
@@ -87,6 +87,58 @@ fn only_members_learn_that_a_group_is_there() {
     assert_eq!(visit(&mut rig, ALICE, Visit::Group), [VisitAnswer::Group("Apollo".into())]);
     let moved = VisitAnswer::Moved { group: GROUP, name: "Apollo".into(), room: room() };
     assert_eq!(visit(&mut rig, ALICE, Visit::Join), [moved]);
+}
+
+#[test]
+fn the_list_says_who_may_use_the_number_wherever_people_are() {
+    let mut rig = Rig::mapped();
+    rig.event(Event::LinkDown);
+    rig.list = vec![row("acme", "carol", "Carol C.", 2), row("globex", "alice", "Alice", 3)];
+    rig.list.push(AccountRow { listed: None, ..row("acme", "bob", "Bob", 4) });
+    rig.link_up(N(0), History::Same, Seq(0));
+    rig.resumed();
+    // In the room, and not on the list.
+    for person in [ALICE, BOB] {
+        assert_eq!(refusal(&write(&mut rig, person, "m1", "x")), Some("item-not-found"));
+    }
+    // On the list, and not in the room.
+    let carol = "carol@acme.test";
+    assert!(write(&mut rig, carol, "m1", "by number").is_empty());
+    let nick =
+        |s: &ToCenter| if let ToCenter::Relay(r) = s { Some((r.user.to_string(), r.nick.to_string())) } else { None };
+    assert_eq!(rig.sent.iter().filter_map(nick).collect::<Vec<_>>(), [("carol".into(), "Carol C.".into())]);
+    // The stream keeps it in step.
+    let listed = |display: &str, role| Some(Listed { display: display.parse().unwrap(), role });
+    let accounts = vec![AccountEdit { user: "carol".parse().unwrap(), listed: listed("Carol", Role::ReadOnly) }];
+    let change = Change::Listed { enterprise: "acme".parse().unwrap(), accounts, digest: Default::default() };
+    rig.event(Event::Link(ToGateway::Entry(Entry { group: GROUP, seq: Seq(2), list: ListVersion(10), change })));
+    assert_eq!(refusal(&write(&mut rig, carol, "m2", "x")), Some("forbidden"));
+    // A command keeps the name, and counts at once.
+    rig.command(Command::Role { group: GROUP, person: "carol".into(), role: Role::Speak });
+    assert!(write(&mut rig, carol, "m3", "x").is_empty());
+    let edit =
+        rig.sent.iter().rev().find_map(|s| if let ToCenter::Edit(e) = s { Some(e.accounts.clone()) } else { None });
+    assert_eq!(edit.unwrap()[0].listed, listed("Carol", Role::Speak));
+    let gone = PersonEdit { person: "carol".into(), listed: None };
+    rig.command(Command::Edit { group: GROUP, people: vec![gone] });
+    assert_eq!(refusal(&write(&mut rig, carol, "m4", "x")), Some("item-not-found"));
+    rig.replies.clear();
+    rig.command(Command::Role { group: GROUP, person: "alice".into(), role: Role::Speak });
+    assert!(matches!(&rig.replies[..], [Reply::Refused { condition: Some(Condition::NotOnList), .. }]));
+}
+
+#[test]
+fn an_edit_that_the_center_refuses_is_taken_back() {
+    let mut rig = Rig::mapped();
+    rig.list = vec![row("acme", "alice", "Alice", 2)];
+    let listed = Some(Listed { display: "Bob".parse().unwrap(), role: Role::Speak });
+    rig.command(Command::Edit { group: GROUP, people: vec![PersonEdit { person: "bob".into(), listed }] });
+    assert!(write(&mut rig, BOB, "m1", "x").is_empty());
+    let epoch = rig.bridge.hello()[0].epoch.clone();
+    let refused = vec![(N(1), Condition::ListFull)];
+    rig.event(Event::Link(ToGateway::Decided(Decided { group: GROUP, epoch, n: N(1), refused })));
+    assert_eq!(refusal(&write(&mut rig, BOB, "m2", "x")), Some("item-not-found"));
+    assert!(write(&mut rig, ALICE, "m1", "x").is_empty());
 }
 
 #[test]
