@@ -79,6 +79,11 @@ impl Room {
         if self.mapping.ending.is_some() || (self.mapping.archive && self.mapping.floor.is_none()) {
             return Err(Declined::later("the group's room is not shared at this moment; try again later"));
         }
+        if self.mapping.members.iter().all(|(member, _)| Self::is_me(cx, member)) {
+            let room = &self.mapping.room;
+            let text = format!("no other company is in the group yet; until then its people talk in the room {room}");
+            return Err(Declined::later(&text));
+        }
         if self.undecided() >= OUTBOX_ROWS {
             return Err(Declined::later("too much waits to go out already; try again later"));
         }
@@ -177,7 +182,7 @@ impl Room {
     }
 
     /// Rows have got new numbers.
-    pub(super) fn own_renumbered(&mut self, row: &OutboxRow) {
+    pub(super) fn said_renumbered(&mut self, row: &OutboxRow) {
         if let Outgoing::Message(said) = &row.what
             && is_by_number(said)
         {

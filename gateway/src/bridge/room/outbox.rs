@@ -396,7 +396,7 @@ impl Room {
             self.mapping.last_n = self.mapping.last_n.next();
             row.n = self.mapping.last_n;
             cx.change(Change::Outbox(row.clone()));
-            self.own_renumbered(&row);
+            self.said_renumbered(&row);
             if self.outbox.unsent.len() < cx.config.relay_window as usize {
                 self.outbox.unsent.push_back(row);
             }

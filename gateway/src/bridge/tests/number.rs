@@ -217,6 +217,18 @@ fn through_crashes_it_is_in_the_room_exactly_once() {
 }
 
 #[test]
+fn while_nobody_else_is_in_the_group_the_room_is_where_one_talks() {
+    let mut rig = Rig::mapped();
+    let (enterprise, gateway) = ("globex".parse().unwrap(), "main".parse().unwrap());
+    let change = Change::Left { enterprise, gateway, display: "Globex".parse().unwrap() };
+    rig.event(Event::Link(ToGateway::Entry(Entry { group: GROUP, seq: Seq(2), list: ListVersion(10), change })));
+    let answers = write(&mut rig, ALICE, "m1", "hello?");
+    let [VisitAnswer::Refused(declined)] = &answers[..] else { panic!("{answers:?}") };
+    assert!(declined.text.contains(room().as_str()), "{declined:?}");
+    assert!(rig.relays().is_empty());
+}
+
+#[test]
 fn a_client_that_sends_again_is_heard_once() {
     let mut rig = Rig::mapped();
     for _ in 0..3 {
