@@ -250,6 +250,7 @@ impl Session {
             Done::Committed(ticket) => self.tell(Event::Committed(ticket)),
             Done::Outbox(group, rows) => self.tell(Event::Outbox { group, rows }),
             Done::Posted(group, rows) => self.tell(Event::Posted { group, rows }),
+            Done::Listed(group, reader, rows) => self.tell(Event::Listed { group, reader, rows }),
             Done::Figures(figures) => desk.store_serves(figures),
             Done::Failed(ticket, why) => {
                 self.tell(Event::CommitFailed(ticket));
@@ -281,6 +282,9 @@ impl Session {
                 }
                 Action::Commit { ticket, changes } => self.store.give(Job::Commit(ticket, changes)),
                 Action::LoadOutbox { group, from, max } => self.store.give(Job::Outbox(group, from, max)),
+                Action::LoadListed { group, reader, after, max } => {
+                    self.store.give(Job::Listed(group, reader, after, max));
+                }
                 Action::LoadPosted { group, after } => self.store.give(Job::Posted(group, after)),
                 Action::Answer { caller, answer } => rooms.push(xmpp::Order::Answer(caller, answer)),
                 Action::Reply { id, reply } => desk.reply(id, reply),

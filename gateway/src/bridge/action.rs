@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{GroupNumber, N, Seq};
+use intergroup_schemas::ids::{AccountId, GroupNumber, N, Seq};
 use intergroup_schemas::link::{GroupInfo, Timestamp, ToCenter};
 use intergroup_schemas::list::ListPage;
 
@@ -24,6 +24,15 @@ pub struct RequestId(pub u64);
 /// Names an administrator's command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub u64);
+
+/// Who reads a user list out of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListReader {
+    /// The room's core, to judge by it.
+    Room,
+    /// Somebody who asked who is in the group.
+    Asker(RequestId),
+}
 
 /// What the core asks for.
 #[derive(Debug, Clone)]
@@ -61,6 +70,17 @@ pub enum Action {
         group: GroupNumber,
         /// Behind which entry.
         after: Seq,
+    },
+    /// Read accounts of a group's user list, in order of account; answered by `Event::Listed`.
+    LoadListed {
+        /// Of which group.
+        group: GroupNumber,
+        /// Who asks; echoed in the answer.
+        reader: ListReader,
+        /// Behind which account.
+        after: Option<AccountId>,
+        /// At most so many; fewer are the last.
+        max: usize,
     },
     /// Answer a command.
     Reply {

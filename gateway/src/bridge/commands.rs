@@ -1,7 +1,7 @@
 //! Administrators' commands. A room is looked at before anything is asked of the center: it must exist, and we must be
 //! owner or admin there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{GroupNumber, N};
@@ -26,6 +26,10 @@ pub(super) struct Commands {
     probes: BTreeMap<RoomJid, Probe>,
     asked: BTreeMap<u64, Asked>,
     leaving: BTreeSet<GroupNumber>,
+    /// Pages of lists that are wanted: the center gives one at a time on a link.
+    pages: VecDeque<(RequestBody, Asked)>,
+    /// The request for the page that is awaited.
+    page: Option<u64>,
     requests: u64,
 }
 
@@ -66,10 +70,10 @@ pub(super) enum Asked {
     Describe(CommandId, AboutEdit),
     /// To leave a group whose mapping ends.
     Leave(GroupNumber),
-    /// For who may use a group's number.
-    OwnList(GroupNumber),
     /// For a visitor of a group's address.
     Visit(Wait),
+    /// For the list that a room keeps.
+    List(GroupNumber),
 }
 
 impl Commands {
@@ -104,7 +108,10 @@ impl Bridge {
             Command::Show { group } => self.ask(id, RequestBody::ShowGroup { group }),
             Command::Edit { group, people } => self.edit_list(id, group, &people),
             Command::Role { group, person, role } => self.set_role(id, group, &person, role),
-            Command::Members { group, since, after } => self.ask(id, RequestBody::FetchList { group, since, after }),
+            Command::Members { .. } if self.cx.link.is_none() => self.cx.reply(id, refused(NO_LINK)),
+            Command::Members { group, since, after } => {
+                self.want_page(RequestBody::FetchList { group, since, after }, Asked::Answer(id));
+            }
             Command::Status => {
                 let status = self.status();
                 self.cx.reply(id, Reply::Status(status));
@@ -118,6 +125,27 @@ impl Bridge {
             link: self.cx.link.is_some(),
             rooms: self.rooms.values().map(Room::status).collect(),
             counters: self.cx.counters.clone(),
+        }
+    }
+
+    /// What rooms want of the center's lists.
+    pub(super) fn fetch_lists(&mut self) {
+        for (group, since, after) in self.cx.take_wanted() {
+            self.want_page(RequestBody::FetchList { group, since, after }, Asked::List(group));
+        }
+    }
+
+    pub(super) fn want_page(&mut self, body: RequestBody, asked: Asked) {
+        self.commands.pages.push_back((body, asked));
+        self.next_page();
+    }
+
+    fn next_page(&mut self) {
+        if self.commands.page.is_none()
+            && let Some((body, asked)) = self.commands.pages.pop_front()
+        {
+            self.request(body, asked);
+            self.commands.page = Some(self.commands.requests);
         }
     }
 
@@ -313,13 +341,17 @@ impl Bridge {
     pub(super) fn requests_fail(&mut self) {
         const LOST: &str = "the link to the center went down before it answered: `group list` shows, once it is up again, \
                             whether it was done";
-        for (_, asked) in std::mem::take(&mut self.commands.asked) {
+        self.commands.page = None;
+        let pages = std::mem::take(&mut self.commands.pages).into_iter().map(|(_, asked)| asked);
+        let asked = std::mem::take(&mut self.commands.asked).into_values();
+        for asked in asked.chain(pages) {
             match asked {
+                // The room has seen the link go.
+                Asked::List(_) => {}
                 Asked::Mapping(room) => self.probe_fails(&room, LOST),
                 Asked::Answer(id) | Asked::Describe(id, _) => self.cx.reply(id, refused(LOST)),
                 Asked::Leave(group) => drop(self.commands.leaving.remove(&group)),
                 // Asked anew when the link is back.
-                Asked::OwnList(_) => {}
                 Asked::Visit(wait) => self.members_came(wait, None),
             }
         }
@@ -327,14 +359,18 @@ impl Bridge {
 
     pub(super) fn response(&mut self, response: Response) {
         let Some(asked) = self.commands.asked.remove(&response.id) else { return };
+        if self.commands.page == Some(response.id) {
+            self.commands.page = None;
+            self.next_page();
+        }
         match (asked, response.body) {
+            (Asked::List(group), ResponseBody::List { page, .. }) => {
+                self.with(group, |room, cx| room.list_page(cx, &page));
+            }
+            (Asked::List(group), _) => self.with(group, |room, cx| room.list_refused(cx)),
             (Asked::Leave(group), _) => {
                 self.commands.leaving.remove(&group);
                 self.end_mapping(group);
-            }
-            (Asked::OwnList(group), body) => {
-                let page = if let ResponseBody::List { page, .. } = body { Some(page) } else { None };
-                self.with(group, |room, cx| room.own_list_came(cx, page));
             }
             (Asked::Visit(wait), ResponseBody::List { page, .. }) => self.members_came(wait, Some(page)),
             (Asked::Visit(wait), _) => self.members_came(wait, None),
@@ -393,6 +429,10 @@ impl Bridge {
             suspended: Vec::new(),
             members: info.members.iter().map(|m| (gateway(m), m.display.clone())).collect(),
             list: info.list,
+            list_at: None,
+            judged: BTreeSet::new(),
+            alone: false,
+            news: Vec::new(),
             floor: None,
             announced: Default::default(),
             cursor: None,

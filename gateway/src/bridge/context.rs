@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use intergroup_schemas::ids::{EnterpriseId, Epoch, GatewayId, GroupNumber};
+use intergroup_schemas::ids::{AccountId, EnterpriseId, Epoch, GatewayId, GroupNumber, ListVersion};
 use intergroup_schemas::limits;
 use intergroup_schemas::link::{Credit, Timestamp, ToCenter};
 use intergroup_schemas::rate::Rate;
@@ -124,6 +124,8 @@ pub(super) struct Context {
     tickets: u64,
     requests: u64,
     drawn: u64,
+    /// Pages of user lists that rooms want: of which group, behind which row.
+    wanted: Vec<(GroupNumber, ListVersion, Option<AccountId>)>,
     /// What the center announced: entries and stanzas, each the part after which it is told how far we are.
     pub(super) window_step: u32,
     credit_step: u32,
@@ -150,6 +152,7 @@ impl Context {
             tickets: 0,
             requests: 0,
             drawn: 0,
+            wanted: Vec::new(),
             window_step: limits::GROUP_WINDOW / PARTS,
             credit_step: limits::LINK_CREDIT / PARTS,
             credit: 0,
@@ -213,6 +216,15 @@ impl Context {
     pub(super) fn next_request(&mut self) -> RequestId {
         self.requests += 1;
         RequestId(self.requests)
+    }
+
+    /// A room wants a page of its group's user list from the center.
+    pub(super) fn want_list(&mut self, group: GroupNumber, since: ListVersion, after: Option<AccountId>) {
+        self.wanted.push((group, since, after));
+    }
+
+    pub(super) fn take_wanted(&mut self) -> Vec<(GroupNumber, ListVersion, Option<AccountId>)> {
+        std::mem::take(&mut self.wanted)
     }
 
     /// A stanza of a group's stream is in our hands.

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{AccountId, EnterpriseId, GroupNumber, ListVersion};
 use intergroup_schemas::link::{About, Timestamp, ToGateway, Welcome};
-use intergroup_schemas::list::{self, Listed, Policy};
+use intergroup_schemas::list::{self, AccountRow, Listed, Policy};
 use serde::{Deserialize, Serialize};
 
-use super::action::{CommandId, RequestId, Ticket};
+use super::action::{CommandId, ListReader, RequestId, Ticket};
 use super::number::{Caller, Visit};
 use crate::ids::{BareJid, MessageId, Mouth, Nick, OccupantId, RoomJid, StanzaId, Who};
 use crate::store::{OutboxRow, PostedRow};
@@ -69,6 +69,15 @@ pub enum Event {
         group: Option<GroupNumber>,
         /// What.
         visit: Visit,
+    },
+    /// Accounts that were asked for with `Action::LoadListed`.
+    Listed {
+        /// Of which group.
+        group: GroupNumber,
+        /// Who asked.
+        reader: ListReader,
+        /// In order of account.
+        rows: Vec<AccountRow>,
     },
     /// An administrator's command.
     Command {

@@ -58,6 +58,14 @@ pub(super) const SAID_AGAIN_WITHIN: i64 = 60_000;
 /// so many are known in each group.
 pub(super) const SAID_KNOWN: usize = 4_096;
 
+/// Accounts of user lists that memory holds over all rooms, some 80 bytes each; those of the list that was not needed for longest
+/// make way, and come from the disk again.
+pub(super) const LISTED_AT_HAND: usize = 250_000;
+/// Rows of a list read from the store at once.
+pub(super) const LISTED_ROWS: usize = 2_000;
+/// What changed in a list is asked for this often, though the stream brings it.
+pub(super) const LIST_CHECK_EVERY: i64 = 5 * 60_000;
+
 /// Most puppets in one room; the one that was silent longest makes way.
 pub(super) const PUPPETS: usize = 100;
 /// A puppet that was silent for so long leaves.

@@ -25,7 +25,7 @@ use intergroup_schemas::ids::{GatewayId, GroupNumber};
 use intergroup_schemas::limits as shared;
 use intergroup_schemas::link::{HelloGroup, Timestamp, ToGateway, Welcome};
 
-pub use action::{Action, CommandId, Level, ReadFrom, Reply, Report, RequestId, RoomAction, Ticket};
+pub use action::{Action, CommandId, Level, ListReader, ReadFrom, Reply, Report, RequestId, RoomAction, Ticket};
 pub use context::Config;
 pub use event::{
     AboutEdit, Affiliation, Answer, Command, Content, Event, Gone, Page, PersonEdit, Refusal, Role, RoomEvent,
@@ -86,6 +86,9 @@ impl Bridge {
         for row in snapshot.notices {
             rows.entry(row.group).or_default().notices.push(row);
         }
+        for row in snapshot.own {
+            rows.entry(row.group).or_default().own.push(row);
+        }
         let by_jid = snapshot.mappings.iter().map(|m| (m.room.clone(), m.group)).collect();
         let rooms = snapshot.mappings.into_iter().map(|m| {
             let rows = rows.remove(&m.group).unwrap_or_default();
@@ -128,6 +131,11 @@ impl Bridge {
             Event::Posted { group, rows } => self.with(group, |room, cx| room.posted_rows(cx, rows)),
             Event::Outbox { group, rows } => self.with(group, |room, cx| room.outbox_rows(cx, rows)),
             Event::Visit { caller, group, visit } => self.visit(caller, group, visit),
+            Event::Listed { group, reader: ListReader::Room, rows } => {
+                self.with(group, |room, cx| room.list_rows(cx, &rows));
+                self.bound_lists();
+            }
+            Event::Listed { reader: ListReader::Asker(_), .. } => {}
             Event::Command { id, command } => self.command(id, command),
         }
         self.work();
@@ -187,25 +195,41 @@ impl Bridge {
         }
     }
 
+    /// Keeps the accounts in memory bounded over all rooms.
+    fn bound_lists(&mut self) {
+        let held = |room: &Room| room.list_held().map(|(accounts, used)| (used, room.group(), accounts));
+        let mut lists: Vec<_> = self.rooms.values().filter_map(held).collect();
+        lists.sort_unstable();
+        let mut surplus = lists.iter().map(|l| l.2).sum::<usize>().saturating_sub(limits::LISTED_AT_HAND);
+        // The last one is the one that has just been asked for.
+        lists.pop();
+        for (_, group, accounts) in lists {
+            if surplus == 0 {
+                break;
+            }
+            surplus = surplus.saturating_sub(accounts);
+            if let Some(room) = self.rooms.get_mut(&group) {
+                room.forget_list();
+            }
+        }
+    }
+
     /// Lets every room that something happened to do what it can do now.
     fn work(&mut self) {
         while let Some(group) = self.touched.pop_first() {
             let Some(room) = self.rooms.get_mut(&group) else { continue };
             room.work(&mut self.cx);
             self.timers.set(group, room.deadline(&self.cx));
-            let own_list = room.asks_for_own_list(&self.cx);
             match room.can_end() {
                 Some(Ending::Unmap) => self.end_mapping(group),
                 Some(Ending::Leave) => self.leave_center(group),
                 None => {}
             }
-            if let Some((since, after)) = own_list {
-                self.ask_for_own_list(group, since, after);
-            }
             if self.touched.is_empty() && self.cx.take_turn() {
                 self.touched.extend(self.rooms.keys());
             }
         }
+        self.fetch_lists();
     }
 
     fn server_up(&mut self, exclusive: bool) {
@@ -247,7 +271,7 @@ impl Bridge {
 
     fn link_down(&mut self) {
         self.cx.link = None;
-        self.with_all(|room, _| room.link_down());
+        self.with_all(|room, cx| room.link_down(cx));
         self.requests_fail();
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use intergroup_schemas::ids::{GroupNumber, Seq};
+use intergroup_schemas::ids::{GroupNumber, ListVersion, Seq};
 use serde::{Deserialize, Serialize};
 
 /// The bridge's figures.
@@ -41,4 +41,16 @@ pub struct RoomStatus {
     pub puppets: usize,
     /// Messages whose author cannot be known yet.
     pub parked: usize,
+    /// The version of the group's user list that is kept here; none while it is being fetched.
+    #[serde(default)]
+    pub list: Option<ListVersion>,
+    /// Accounts on the list; none while memory does not hold it.
+    #[serde(default)]
+    pub accounts: Option<usize>,
+    /// How often the list was found to be wrong since the gateway was started, and fetched anew.
+    #[serde(default)]
+    pub list_repairs: u64,
+    /// The enterprise's own accounts on it.
+    #[serde(default)]
+    pub own: usize,
 }

@@ -21,7 +21,8 @@ fn key(n: u64) -> OriginKey {
 }
 
 fn place(id: &str) -> Place {
-    Place { id: id.into(), stamp: Timestamp(-5) }
+    let audience = Some(Audience { list: ListVersion(2), alone: true, since: Some(Timestamp(-9)) });
+    Place { id: id.into(), stamp: Timestamp(-5), audience }
 }
 
 fn mapping(group: GroupNumber) -> Mapping {
@@ -34,6 +35,10 @@ fn mapping(group: GroupNumber) -> Mapping {
         members: vec![("acme/main".parse().unwrap(), "Acme".parse().unwrap())],
         suspended: vec!["globex".parse().unwrap()],
         list: ListVersion(3),
+        list_at: Some(ListVersion(2)),
+        judged: ["globex".parse().unwrap()].into(),
+        alone: true,
+        news: vec![Audience { list: ListVersion(3), alone: false, since: None }],
         floor: Some(place("f")),
         announced: ListVersion(2),
         cursor: Some(place("c")),
@@ -114,6 +119,18 @@ fn notice(group: GroupNumber, count: u64) -> NoticeRow {
     NoticeRow { group, author: "alice@acme.test".into(), condition: Condition::Encrypted, count, told: 1 }
 }
 
+fn listed(is: bool) -> Option<Listed> {
+    is.then(|| Listed { display: "Alice \u{2602}".parse().unwrap(), role: Role::ReadOnly })
+}
+
+fn own(group: GroupNumber, user: &str, is: bool, n: Option<u64>) -> OwnRow {
+    OwnRow { group, user: user.parse().unwrap(), listed: listed(is), n: n.map(N) }
+}
+
+fn account(account: &str, version: u64, is: bool) -> AccountRow {
+    AccountRow { account: account.parse().unwrap(), version: ListVersion(version), listed: listed(is) }
+}
+
 fn puppet(life: u64) -> Mouth {
     let account = Account { enterprise: "globex".parse().unwrap(), user: "bob@other.test".parse().unwrap() };
     Mouth { who: Who::Puppet(account), life: Life(life) }
@@ -152,6 +169,15 @@ fn filled(group: GroupNumber) -> Vec<Change> {
         Change::Entered { group, mouth: puppet(4) },
         Change::Notice(notice(group, 1)),
         Change::Notice(notice(group, 2)),
+        Change::Own(own(group, "gone", true, None)),
+        Change::Own(own(group, "gone", false, None)),
+        Change::Own(own(group, "removed", false, Some(4))),
+        Change::Own(own(group, "alice", true, Some(3))),
+        Change::Own(own(group, "alice", true, None)),
+        Change::Listed { group, rows: vec![account("globex/z", 1, true), account("acme/b", 2, true)] },
+        Change::Listed { group, rows: vec![account("globex/a", 2, true), account("initech/a", 3, true)] },
+        Change::Listed { group, rows: vec![account("globex/z", 4, false), account("acme/b", 5, true)] },
+        Change::Unlisted { group, enterprise: Some("initech".parse().unwrap()) },
     ];
     batch.extend((1..=5).map(|n| Change::Outbox(outbox(group, n))));
     batch
@@ -180,6 +206,13 @@ fn keeps_everything(mut store: Box<dyn Store>, reopen: impl Fn(Box<dyn Store>) -
     entered.sort();
     assert_eq!(entered, [(A, ear(4)), (A, puppet(4)), (B, ear(4)), (B, puppet(4))]);
     assert_eq!(all.notices, [notice(A, 2), notice(B, 2)]);
+    let own_of = |group| [own(group, "alice", true, None), own(group, "removed", false, Some(4))];
+    assert_eq!(all.own, [own_of(A), own_of(B)].concat());
+    let list = [account("acme/b", 5, true), account("globex/a", 2, true)];
+    assert_eq!(store.listed(A, None, 9).unwrap(), list);
+    assert_eq!(store.listed(A, None, 1).unwrap(), list[..1]);
+    assert_eq!(store.listed(A, Some(&list[0].account), 9).unwrap(), list[1..]);
+    assert_eq!(store.listed(A, Some(&list[1].account), 9).unwrap(), []);
 
     let rows = |of: std::ops::RangeInclusive<u64>| of.map(|n| outbox(A, n)).collect::<Vec<_>>();
     assert_eq!(store.outbox(A, N(1), 99).unwrap(), rows(1..=5));
@@ -202,6 +235,7 @@ fn trims(store: &mut dyn Store) {
         of_b(2, all.parked.iter().filter(|r| r.group == B).count());
         of_b(2, all.entered.iter().filter(|r| r.0 == B).count());
         of_b(1, all.notices.iter().filter(|r| r.group == B).count());
+        of_b(2, all.own.iter().filter(|r| r.group == B).count());
     };
     store
         .commit(&[
@@ -219,7 +253,12 @@ fn trims(store: &mut dyn Store) {
     store.commit(&[Change::OutboxClear(A), Change::Outbox(outbox(A, 1))]).unwrap();
     assert_eq!(store.outbox(A, N(0), 9).unwrap(), [outbox(A, 1)], "a new epoch begins anew");
 
+    store.commit(&[Change::Unlisted { group: A, enterprise: None }]).unwrap();
+    assert_eq!(store.listed(A, None, 9).unwrap(), []);
+    store.commit(&[Change::Listed { group: A, rows: vec![account("acme/b", 5, true)] }]).unwrap();
     store.commit(&[Change::MappingGone(A)]).unwrap();
+    assert_eq!(store.listed(A, None, 9).unwrap(), []);
+    assert_eq!(store.listed(B, None, 9).unwrap().len(), 2);
     let all = store.load().unwrap();
     assert_eq!(all.mappings, [mapping(B)]);
     assert_eq!(store.outbox(A, N(0), 9).unwrap(), []);
@@ -291,21 +330,30 @@ fn a_batch_that_fails_leaves_nothing() {
     assert_eq!(store.outbox(A, N(0), 9).unwrap(), []);
 }
 
-/// Version 1 had no edits in its outbox.
+/// Version 1 had no edits in its outbox, version 2 no lists.
 #[test]
-fn a_store_of_version_1_goes_on_as_it_is() {
+fn a_store_of_an_older_version_goes_on_as_it_is() {
+    const LISTS: &str = "DROP TABLE own; DROP TABLE listed;";
+    goes_on_as_it_is(&format!("{LISTS} ALTER TABLE outbox DROP COLUMN edit; PRAGMA user_version = 1;"));
+    goes_on_as_it_is(&format!("{LISTS} PRAGMA user_version = 2;"));
+}
+
+fn goes_on_as_it_is(older: &str) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("gateway.db");
     let message = |n| Change::Outbox(OutboxRow { group: A, n: N(n), what: Outgoing::Message(message(n)) });
     EmbeddedStore::open(&path).unwrap().commit(&[message(1), message(2)]).unwrap();
     let db = rusqlite::Connection::open(&path).unwrap();
-    db.execute_batch("ALTER TABLE outbox DROP COLUMN edit; PRAGMA user_version = 1;").unwrap();
+    db.execute_batch(older).unwrap();
     drop(db);
     for _ in 0..2 {
         let mut store = EmbeddedStore::open(&path).unwrap();
         assert_eq!(store.outbox(A, N(1), 2).unwrap().len(), 2);
         store.commit(&[Change::Outbox(outbox(A, 4))]).unwrap();
         assert_eq!(store.outbox(A, N(4), 1).unwrap(), [outbox(A, 4)]);
+        let list = [account("globex/a", 2, true)];
+        store.commit(&[Change::Listed { group: A, rows: list.to_vec() }]).unwrap();
+        assert_eq!(store.listed(A, None, 9).unwrap(), list);
     }
 }
 

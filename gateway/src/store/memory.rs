@@ -2,12 +2,14 @@
 //! as a crash would; and it can be cloned, as careless administrators clone machines.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{GroupNumber, N, Seq};
+use intergroup_schemas::ids::{AccountId, GroupNumber, N, Seq, UserId};
+use intergroup_schemas::list::AccountRow;
 
 use super::{
-    Change, Generation, Mapping, NoticeRow, OutboxRow, Owner, ParkedRow, PostedRow, Snapshot, Store, StoreError,
+    Change, Generation, Mapping, NoticeRow, OutboxRow, OwnRow, Owner, ParkedRow, PostedRow, Snapshot, Store, StoreError,
 };
 use crate::ids::{BareJid, MessageId, Mouth, OccupantId, StanzaId};
 
@@ -32,6 +34,8 @@ struct Tables {
     parked: Vec<ParkedRow>,
     entered: BTreeMap<Mouth, ()>,
     notices: BTreeMap<(BareJid, Condition), NoticeRow>,
+    own: BTreeMap<UserId, OwnRow>,
+    listed: BTreeMap<AccountId, AccountRow>,
 }
 
 impl MemoryStore {
@@ -84,6 +88,7 @@ impl Store for MemoryStore {
             all.parked.extend(t.parked.iter().cloned());
             all.entered.extend(t.entered.keys().map(|mouth| (*group, mouth.clone())));
             all.notices.extend(t.notices.values().cloned());
+            all.own.extend(t.own.values().cloned());
         }
         Ok(all)
     }
@@ -106,6 +111,18 @@ impl Store for MemoryStore {
         let behind = |row: &&PostedRow| row.seq.is_some_and(|seq| seq > after);
         let tables = self.disk.get(&group).into_iter();
         Ok(tables.flat_map(|t| t.posted.values().filter(behind).cloned()).collect())
+    }
+
+    fn listed(
+        &mut self,
+        group: GroupNumber,
+        after: Option<&AccountId>,
+        max: usize,
+    ) -> Result<Vec<AccountRow>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let tables = self.disk.get(&group).into_iter();
+        let rows = tables.flat_map(|t| t.listed.range((from, Bound::Unbounded)).map(|(_, row)| row.clone()));
+        Ok(rows.take(max).collect())
     }
 }
 
@@ -130,6 +147,18 @@ impl Tables {
             Change::Entered { mouth, .. } => drop(self.entered.insert(mouth, ())),
             Change::Fenced { life, .. } => self.entered.retain(|mouth, ()| mouth.life >= life),
             Change::Notice(row) => drop(self.notices.insert((row.author.clone(), row.condition), row)),
+            Change::Own(OwnRow { user, listed: None, n: None, .. }) => drop(self.own.remove(&user)),
+            Change::Own(row) => drop(self.own.insert(row.user.clone(), row)),
+            Change::Listed { rows, .. } => {
+                for row in rows {
+                    match row.listed {
+                        Some(_) => drop(self.listed.insert(row.account.clone(), row)),
+                        None => drop(self.listed.remove(&row.account)),
+                    }
+                }
+            }
+            Change::Unlisted { enterprise: Some(gone), .. } => self.listed.retain(|a, _| a.enterprise != gone),
+            Change::Unlisted { enterprise: None, .. } => self.listed.clear(),
         }
     }
 }

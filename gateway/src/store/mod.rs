@@ -11,14 +11,16 @@ pub mod embedded;
 pub mod memory;
 pub mod task;
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{
-    DisplayName, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq,
-    SourceId, UserId,
+    AccountId, DisplayName, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, Incarnation, ListVersion, N,
+    OriginKey, Seq, SourceId, UserId,
 };
 use intergroup_schemas::link::Timestamp;
-use intergroup_schemas::list::AccountEdit;
+use intergroup_schemas::list::{AccountEdit, AccountRow, Listed};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BareJid, Life, MessageId, Mouth, OccupantId, RoomJid, StanzaId, Who};
@@ -105,6 +107,22 @@ pub enum Change {
     },
     /// What an author is to be told, or has been told, of messages that did not cross.
     Notice(NoticeRow),
+    /// An account of the enterprise itself, as it is to stand on the group's user list.
+    Own(OwnRow),
+    /// Accounts of the group's user list have changed; those without `listed` are no longer on it.
+    Listed {
+        /// The group.
+        group: GroupNumber,
+        /// The accounts.
+        rows: Vec<AccountRow>,
+    },
+    /// Nobody of an enterprise is on the group's user list any more; none: the whole list is forgotten.
+    Unlisted {
+        /// The group.
+        group: GroupNumber,
+        /// Whose accounts.
+        enterprise: Option<EnterpriseId>,
+    },
 }
 
 impl Change {
@@ -117,6 +135,7 @@ impl Change {
             Change::Posted(row) => row.group,
             Change::Parked(row) => row.group,
             Change::Notice(row) => row.group,
+            Change::Own(row) => row.group,
             Change::MappingGone(group)
             | Change::OutboxClear(group)
             | Change::OutboxTrim { group, .. }
@@ -126,7 +145,9 @@ impl Change {
             | Change::Occupant { group, .. }
             | Change::ParkedGone { group, .. }
             | Change::Entered { group, .. }
-            | Change::Fenced { group, .. } => *group,
+            | Change::Fenced { group, .. }
+            | Change::Listed { group, .. }
+            | Change::Unlisted { group, .. } => *group,
         }
     }
 }
@@ -157,10 +178,22 @@ pub struct Mapping {
     pub suspended: Vec<EnterpriseId>,
     /// The list version that the gateway knows.
     pub list: ListVersion,
+    /// The version of the group's user list as it is kept here; none while it is being fetched as a whole.
+    #[serde(default)]
+    pub list_at: Option<ListVersion>,
+    /// The enterprises whose accounts that list judges, also those of which nobody is on it any more.
+    #[serde(default)]
+    pub judged: BTreeSet<EnterpriseId>,
+    /// As of `announced`, no other gateway belonged to the group: what is said is for nobody outside.
+    #[serde(default)]
+    pub alone: bool,
+    /// What the room is told, or was told not so long ago that the archive will not be read across it again; oldest first.
+    #[serde(default)]
+    pub news: Vec<Audience>,
 
     /// The notice behind which messages of the room may cross; none until it has been found in the archive.
     pub floor: Option<Place>,
-    /// The list version that was announced in the room last, as of `cursor`.
+    /// The list version with which a company joined or left that was announced in the room last.
     pub announced: ListVersion,
     /// The last message of the archive up to which every message has been dealt with.
     pub cursor: Option<Place>,
@@ -203,6 +236,18 @@ pub struct Mapping {
     pub fates_told: Vec<(GatewayId, OriginKey)>,
 }
 
+/// Whom the room's people speak to, as far as they know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audience {
+    /// The list version that was announced last.
+    pub list: ListVersion,
+    /// Nobody but us belonged to the group at that version.
+    pub alone: bool,
+    /// When the server took the announcement, by the server's clock, once the archive has told.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+}
+
 /// How a mapping ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -220,6 +265,9 @@ pub struct Place {
     pub id: StanzaId,
     /// When the server took it, by the server's clock.
     pub stamp: Timestamp,
+    /// Whom the room's people spoke to there; none in a place that an older program wrote.
+    #[serde(default)]
+    pub audience: Option<Audience>,
 }
 
 /// A place from which the archive may be read again.
@@ -343,7 +391,20 @@ pub struct NoticeRow {
     pub told: u64,
 }
 
-/// Everything but the outbox's bodies, as it is on disk.
+/// An account of the enterprise itself on the group's user list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnRow {
+    /// The group.
+    pub group: GroupNumber,
+    /// Whose.
+    pub user: UserId,
+    /// How the account is to stand on the list; none: not at all.
+    pub listed: Option<Listed>,
+    /// The edit by which it changed last, while the center has not decided it. A row without it and without `listed` goes.
+    pub n: Option<N>,
+}
+
+/// Everything but the outbox's bodies and the user lists of others, as it is on disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The key of the ids that we give to messages. Random, made with the store, never leaves it.
@@ -363,6 +424,8 @@ pub struct Snapshot {
     pub entered: Vec<(GroupNumber, Mouth)>,
     /// Notices.
     pub notices: Vec<NoticeRow>,
+    /// The enterprise's own accounts on the user lists.
+    pub own: Vec<OwnRow>,
 }
 
 /// A place to keep all this.
@@ -378,6 +441,14 @@ pub trait Store: Send {
 
     /// Posted rows of entries behind `after`.
     fn posted(&mut self, group: GroupNumber, after: Seq) -> Result<Vec<PostedRow>, StoreError>;
+
+    /// Accounts of the group's user list behind `after`, in order of account, at most `max`.
+    fn listed(
+        &mut self,
+        group: GroupNumber,
+        after: Option<&AccountId>,
+        max: usize,
+    ) -> Result<Vec<AccountRow>, StoreError>;
 
     /// Figures for the administrator, as (name, value).
     fn figures(&self) -> Vec<(&'static str, u64)> {

@@ -6,10 +6,11 @@
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use intergroup_schemas::ids::{GroupNumber, N, Seq};
+use intergroup_schemas::ids::{AccountId, GroupNumber, N, Seq};
+use intergroup_schemas::list::AccountRow;
 
 use super::{Change, OutboxRow, PostedRow, Store, StoreError};
-use crate::bridge::Ticket;
+use crate::bridge::{ListReader, Ticket};
 
 /// Most changes that one transaction takes: it bounds how long the first of them waits for the last.
 const TRANSACTION_CHANGES: usize = 4096;
@@ -23,6 +24,8 @@ pub enum Job {
     Outbox(GroupNumber, N, usize),
     /// Read posted rows of entries behind this one; answered by `Posted`.
     Posted(GroupNumber, Seq),
+    /// Read accounts of the user list behind this one, at most so many; answered by `Listed` with the same reader.
+    Listed(GroupNumber, ListReader, Option<AccountId>, usize),
 }
 
 /// What the thread answers.
@@ -36,6 +39,8 @@ pub enum Done {
     Outbox(GroupNumber, Vec<OutboxRow>),
     /// The rows asked for.
     Posted(GroupNumber, Vec<PostedRow>),
+    /// The accounts asked for.
+    Listed(GroupNumber, ListReader, Vec<AccountRow>),
     /// A read failed; the text says why. As grave as a failed commit.
     Unreadable(String),
     /// The store's figures after a transaction, as (name, value).
@@ -119,6 +124,10 @@ impl<F: FnMut(Done) -> bool> Worker<F> {
                     let rows = self.store.posted(group, after);
                     (self.answer)(rows.map_or_else(|e| Done::Unreadable(e.0), |rows| Done::Posted(group, rows)))
                 }
+                Job::Listed(group, reader, after, max) => {
+                    let rows = self.store.listed(group, after.as_ref(), max);
+                    (self.answer)(rows.map_or_else(|e| Done::Unreadable(e.0), |rows| Done::Listed(group, reader, rows)))
+                }
             };
             if !listened {
                 return;
@@ -171,6 +180,9 @@ mod tests {
         }
         fn posted(&mut self, _: GroupNumber, _: Seq) -> Result<Vec<PostedRow>, StoreError> {
             Err(StoreError("unreadable".into()))
+        }
+        fn listed(&mut self, _: GroupNumber, _: Option<&AccountId>, _: usize) -> Result<Vec<AccountRow>, StoreError> {
+            Ok(Vec::new())
         }
     }
 

@@ -25,6 +25,23 @@ pub enum Role {
     ReadOnly,
 }
 
+impl Role {
+    /// As it is written on the wire and on disk.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Speak => "speak",
+            Role::ReadOnly => "read-only",
+        }
+    }
+
+    /// The role that is written so, if there is one.
+    #[must_use]
+    pub fn from_wire(word: &str) -> Option<Self> {
+        [Role::Speak, Role::ReadOnly].into_iter().find(|role| role.as_str() == word)
+    }
+}
+
 /// Who may speak in a group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -153,16 +170,12 @@ pub fn check(edits: &[AccountEdit]) -> Result<(), Condition> {
 /// The hash of an account as it stands on a list: what the digest is the sum of.
 #[must_use]
 pub fn row_hash(enterprise: &EnterpriseId, user: &UserId, listed: &Listed) -> RowHash {
-    let role: &[u8] = match listed.role {
-        Role::Speak => b"speak",
-        Role::ReadOnly => b"read-only",
-    };
     let mut context = digest::Context::new(&digest::SHA256);
     // Neither id has a slash, and nothing has a NUL.
     for part in [enterprise.as_str().as_bytes(), b"/", user.as_str().as_bytes(), b"\0"] {
         context.update(part);
     }
-    for part in [listed.display.as_str().as_bytes(), b"\0", role] {
+    for part in [listed.display.as_str().as_bytes(), b"\0", listed.role.as_str().as_bytes()] {
         context.update(part);
     }
     let mut hash = [0; 16];

@@ -128,6 +128,19 @@ fn order_in_log(world: &World<Firm>, log: &[Logged], out: &mut Vec<String>) {
     }
 }
 
+/// Whether the last that a room's people were told, before a place, is that nobody else belongs to the group.
+fn alone(entries: &[Entry], at: usize) -> bool {
+    let announced = |entry: &Entry| {
+        let text = (entry.author == Author::Ours(Who::Ear)).then(|| entry.text())?;
+        match () {
+            () if text.contains("has joined") => Some(false),
+            () if text.contains("shared from now on") => Some(text.contains("no other company yet")),
+            () => None,
+        }
+    };
+    entries[..at].iter().rev().find_map(announced).unwrap_or(false)
+}
+
 /// What a company's people said, against the log.
 fn said(firm: &mut Firm, log: &[Logged], out: &mut Vec<String>) {
     let me = firm.me;
@@ -157,8 +170,12 @@ fn said(firm: &mut Firm, log: &[Logged], out: &mut Vec<String>) {
         if is_in && before_floor {
             out.push(format!("{} was said before the floor and crossed", said.text));
         }
+        let alone = at.is_some_and(|at| alone(&entries, at));
+        if is_in && alone {
+            out.push(format!("{} was said while nobody else belonged to the group and crossed", said.text));
+        }
         let expired = firm.server.room.archive.expired.iter().any(|e| Some(&e.id) == said.id.as_ref());
-        let must = may && at.is_some() && floor.is_some() && !before_floor && attributable(firm, said);
+        let must = may && at.is_some() && floor.is_some() && !before_floor && !alone && attributable(firm, said);
         if must && !is_in && !firm.server.ruined && !expired {
             out.push(format!("{} never reached the log", said.text));
         }

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use intergroup_gateway::bridge::{Action, Affiliation, Bridge, CommandId, Event, Level, RequestId, RoomAction, Ticket};
+use intergroup_gateway::bridge::{
+    Action, Affiliation, Bridge, CommandId, Event, Level, ListReader, RequestId, RoomAction, Ticket,
+};
 use intergroup_gateway::ids::RoomJid;
 use intergroup_gateway::store::memory::MemoryStore;
 use intergroup_gateway::store::{Change, Mapping, Store};
-use intergroup_schemas::ids::{GroupNumber, N, Seq};
+use intergroup_schemas::ids::{AccountId, GroupNumber, N, Seq};
 use intergroup_schemas::link::{Hello, Timestamp, ToCenter, ToGateway, VERSION};
 
 use super::center::COMPANIES;
@@ -39,6 +41,7 @@ pub(super) enum Job {
     Commit(Ticket),
     Outbox(GroupNumber, N, usize),
     Posted(GroupNumber, Seq),
+    Listed(GroupNumber, ListReader, Option<AccountId>, usize),
 }
 
 /// What waits for a frozen gateway.
@@ -261,6 +264,9 @@ impl Firm {
             Action::LoadOutbox { group, from, max } => self.store(net, Job::Outbox(group, from, max), Vec::new()),
             Action::LoadPosted { group, after } => self.store(net, Job::Posted(group, after), Vec::new()),
             Action::Answer { .. } => {}
+            Action::LoadListed { group, reader, after, max } => {
+                self.store(net, Job::Listed(group, reader, after, max), Vec::new());
+            }
             Action::Reply { id, reply } => self.replied(net, id, &reply),
             Action::Report(report) => {
                 net.say(|| format!("{} {:?}: {}", COMPANIES[self.me], report.level, report.text));
@@ -305,6 +311,10 @@ impl Firm {
                 }
                 Job::Posted(group, after) => {
                     Event::Posted { group, rows: store.posted(group, after).expect("memory can be read") }
+                }
+                Job::Listed(group, reader, after, max) => {
+                    let rows = store.listed(group, after.as_ref(), max).expect("memory can be read");
+                    Event::Listed { group, reader, rows }
                 }
             };
             self.event(net, event);

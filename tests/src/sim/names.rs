@@ -97,6 +97,7 @@ pub(super) fn action_names(action: &Action) -> (String, Vec<&'static str>) {
         Action::LoadOutbox { .. } => "load outbox",
         Action::LoadPosted { .. } => "load posted",
         Action::Answer { .. } => "answer a visitor",
+        Action::LoadListed { .. } => "load listed",
         Action::Reply { .. } => "reply",
         Action::Report(_) => "report",
     };
@@ -124,6 +125,9 @@ pub(super) fn change_name(change: &Change) -> &'static str {
         Change::Entered { .. } => "entered",
         Change::Fenced { .. } => "fenced",
         Change::Notice(_) => "notice",
+        Change::Own(_) => "own",
+        Change::Listed { .. } => "listed",
+        Change::Unlisted { .. } => "unlisted",
     }
 }
 
@@ -182,6 +186,7 @@ pub(super) fn event_name(event: &Event) -> &'static str {
         Event::Link(_) => "stanza from the center",
         Event::Committed(_) => "committed",
         Event::CommitFailed(_) => "commit failed",
+        Event::Listed { .. } => "listed rows",
         Event::Posted { .. } => "posted rows",
         Event::Outbox { .. } => "outbox rows",
         Event::Visit { .. } => "visit",

@@ -114,17 +114,7 @@ impl Bridge {
         self.waiting.0 += 1;
         let (since, after) = span.after.map_or((ListVersion(0), None), |Mark(v, account)| (v, Some(account)));
         let wait = Wait { caller, group, max: span.max.min(MEMBERS_SHOWN), name };
-        self.request(RequestBody::FetchList { group, since, after }, Asked::Visit(wait));
-    }
-
-    /// Asks who of the company is on a group's list.
-    pub(in crate::bridge) fn ask_for_own_list(
-        &mut self,
-        group: GroupNumber,
-        since: ListVersion,
-        after: Option<AccountId>,
-    ) {
-        self.request(RequestBody::FetchList { group, since, after }, Asked::OwnList(group));
+        self.want_page(RequestBody::FetchList { group, since, after }, Asked::Visit(wait));
     }
 
     /// The center's answer for a visitor; none when it does not come.

@@ -258,7 +258,7 @@ impl Room {
         if !self.mapping.archive && self.mapping.announced < self.mapping.list {
             // Without an archive there is no floor: what is heard from now on crosses.
             self.announce(cx, cx.ids.announcement(self.group(), self.mapping.list));
-            self.mapping.announced = self.mapping.list;
+            self.told_all(cx);
             self.dirty(cx);
         }
     }

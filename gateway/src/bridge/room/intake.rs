@@ -14,7 +14,7 @@ use crate::bridge::event::{Content, RoomMessage};
 use crate::bridge::limits::{HELD, OUTBOX_ROWS, PARKED};
 use crate::ids::{BareJid, OccupantId, RoomJid, StanzaId, Who};
 use crate::payload;
-use crate::store::{Change, OutMessage, Owner, ParkedRow};
+use crate::store::{Audience, Change, OutMessage, Owner, ParkedRow};
 
 /// Who said an archived message, by what the entry itself carries.
 enum Author {
@@ -78,7 +78,8 @@ impl Room {
                 self.mapping.newest = Some(id.clone());
                 self.archive.since_read += 1;
                 self.dirty(cx);
-                self.person(cx, message, author, Some(id), false);
+                let audience = self.audience();
+                self.person(cx, message, author, Some(id), false, audience);
             }
         }
     }
@@ -86,14 +87,15 @@ impl Room {
     /// No archive has it.
     fn at_most_once(&mut self, cx: &mut Context, message: RoomMessage, author: BareJid) {
         if self.live_in_time(cx, &author, &message) {
-            self.person(cx, message, author, None, false);
+            let audience = self.audience();
+            self.person(cx, message, author, None, false, audience);
         } else {
             self.refuse_here(cx, &author, Condition::TooFast);
         }
     }
 
     /// A result of a gap-free read behind the floor. Says whether we said it.
-    pub(super) fn archived(&mut self, cx: &mut Context, message: RoomMessage, late: bool) -> bool {
+    pub(super) fn archived(&mut self, cx: &mut Context, message: RoomMessage, late: bool, audience: Audience) -> bool {
         let Some(id) = message.stanza_id.clone() else { return false };
         let author = self.author(&message);
         if let Author::Ours(who) = &author {
@@ -117,10 +119,10 @@ impl Room {
             Author::Room | Author::Ours(_) => {}
             Author::Person(author) => {
                 if self.archived_in_time(cx, &author, &message, late) {
-                    self.person(cx, message, author, Some(id), late);
+                    self.person(cx, message, author, Some(id), late, audience);
                 }
             }
-            Author::Unknown(occupant) => self.unknown(cx, message, occupant, id),
+            Author::Unknown(occupant) => self.unknown(cx, message, occupant, id, audience),
         }
         false
     }
@@ -150,13 +152,21 @@ impl Room {
         }
     }
 
-    fn person(&mut self, cx: &mut Context, message: RoomMessage, author: BareJid, id: Option<StanzaId>, late: bool) {
+    fn person(
+        &mut self,
+        cx: &mut Context,
+        message: RoomMessage,
+        author: BareJid,
+        id: Option<StanzaId>,
+        late: bool,
+        audience: Audience,
+    ) {
         let payload = match message.content {
             Content::Speech(payload) => payload,
             Content::Refused(condition) => return self.refuse_here(cx, &author, condition),
             Content::Nothing | Content::Subject(_) => return,
         };
-        if self.mapping.ending.is_some() {
+        if self.mapping.ending.is_some() || self.stays_here(cx, audience) {
             return;
         }
         let Some(user) = cx.config.user(&author) else {
@@ -170,14 +180,21 @@ impl Room {
             return self.refuse_here(cx, &author, Condition::TooLarge);
         }
         let at = message.stamp.unwrap_or(cx.now);
-        let list = self.mapping.announced;
+        let list = audience.list;
         self.relay(cx, OutMessage { source, list, user, nick, at, late, payload });
     }
 
     /// The author of an archived message is somebody of whom nothing is known (yet).
-    fn unknown(&mut self, cx: &mut Context, message: RoomMessage, occupant: Option<OccupantId>, id: StanzaId) {
+    fn unknown(
+        &mut self,
+        cx: &mut Context,
+        message: RoomMessage,
+        occupant: Option<OccupantId>,
+        id: StanzaId,
+        audience: Audience,
+    ) {
         let Content::Speech(payload) = message.content else { return };
-        if self.mapping.ending.is_some() {
+        if self.mapping.ending.is_some() || self.stays_here(cx, audience) {
             return;
         }
         let nick = message.nick.as_ref().and_then(|n| DisplayName::neutral(n.as_str())).unwrap_or_else(someone);
@@ -191,7 +208,7 @@ impl Room {
         }
         cx.count("parked");
         self.report(cx, Level::Warning, format!("a message of {nick} waits until it is known who that is"));
-        let (group, list) = (self.group(), self.mapping.announced);
+        let (group, list) = (self.group(), audience.list);
         let row = ParkedRow { group, id, occupant: occupant.clone(), nick, at, list, payload };
         cx.change(Change::Parked(row.clone()));
         self.archive.waiting.entry(occupant).or_default().push(row);
@@ -250,16 +267,6 @@ impl Room {
             }
         }
         self.reflected(cx, id, message.stanza_id.as_ref());
-    }
-
-    /// From here on the room's people know of a newer list.
-    fn heard_announcement(&mut self, cx: &mut Context, id: &crate::ids::MessageId) {
-        let (from, to) = (self.mapping.announced.0 + 1, self.mapping.list.0);
-        let heard = (from..=to).rev().map(intergroup_schemas::ids::ListVersion);
-        if let Some(list) = heard.into_iter().find(|list| cx.ids.announcement(self.group(), *list) == *id) {
-            self.mapping.announced = list;
-            self.dirty(cx);
-        }
     }
 
     /// Names of remote people here, as their accounts.

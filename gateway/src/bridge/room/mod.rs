@@ -4,17 +4,19 @@
 //! Never here: other rooms. A room that is in trouble is begun again from what is on disk, and nobody else notices.
 //!
 //! The files, in the order in which a message meets them: `door` (our occupants enter), `reader` (the archive is read),
-//! `intake` (what of it crosses), `pace` (how fast), `outbox` (to the center), `stream` (from the center), `post` (into the room), `puppets`,
-//! `by_number` (what is said to the group's number), `own_list` (who may), `standing` (the companies are named), `notices` (authors are told), `ending`.
+//! `intake` (what of it crosses), `audience` (for whom it was said), `pace` (how fast), `outbox` (to the center), `stream` (from the
+//! center), `list` (who may speak), `post` (into the room), `puppets`, `by_number` (what is said to the group's number), `standing` (the companies are
+//! named), `notices` (authors are told), `ending`.
 
 mod announcements;
+mod audience;
 mod by_number;
 mod door;
 mod ending;
 mod intake;
+mod list;
 mod notices;
 mod outbox;
-mod own_list;
 mod pace;
 mod people;
 mod post;
@@ -35,16 +37,16 @@ use super::context::Context;
 use super::event::{Answer, Refusal, RoomEvent};
 use super::status::RoomStatus;
 use crate::ids::{Account, Mouth, Nick, Who};
-use crate::store::{Change, Mapping, NoticeRow, Owner, ParkedRow, PostedRow};
+use crate::store::{Change, Mapping, NoticeRow, OwnRow, Owner, ParkedRow, PostedRow};
 
 pub(super) use door::unfit;
 pub use standing::StandingText;
 
 use by_number::ByNumber;
 use door::Door;
+use list::List;
 use notices::Notices;
 use outbox::Outbox;
-use own_list::OwnList;
 use pace::Pace;
 use people::People;
 use post::Post;
@@ -104,8 +106,8 @@ pub(super) struct Room {
     notices: Notices,
     pace: Pace,
     by_number: ByNumber,
-    own_list: OwnList,
     subject: Subject,
+    list: List,
     /// What is on disk.
     durable: Marks,
     /// What will be when the commit under way is.
@@ -125,6 +127,7 @@ pub(super) struct Rows {
     pub(super) parked: Vec<ParkedRow>,
     pub(super) entered: BTreeSet<Mouth>,
     pub(super) notices: Vec<NoticeRow>,
+    pub(super) own: Vec<OwnRow>,
 }
 
 impl Room {
@@ -141,8 +144,8 @@ impl Room {
             notices: Notices::new(rows.notices),
             pace: Pace::default(),
             by_number: ByNumber::new(&mapping),
-            own_list: OwnList::default(),
             subject: Subject::default(),
+            list: List::new(&mapping, rows.own, now),
             durable: marks,
             flying: marks,
             era: 0,
@@ -328,6 +331,7 @@ impl Room {
         self.watch_puppets(cx);
         self.watch_notices(cx);
         self.watch_standing(cx);
+        self.watch_list(cx);
         self.watch_ending(cx);
     }
 
@@ -336,7 +340,8 @@ impl Room {
         let in_room = self.door.is_ready();
         let archive = self.archive.deadline(in_room, cx.server == Some(true), self.mapping.archive);
         let inside = [archive, self.post.deadline(), self.puppets.deadline(), self.notices.deadline()];
-        inside.into_iter().filter(|_| in_room).chain([self.door.deadline()]).flatten().min()
+        let always = [self.door.deadline(), self.list_deadline(cx)];
+        inside.into_iter().filter(|_| in_room).chain(always).flatten().min()
     }
 
     // ------------------------------------------------------------ what others see
@@ -372,6 +377,10 @@ impl Room {
             received: self.stream.received(),
             puppets: self.puppets.count(),
             parked: self.archive.parked(),
+            list: self.mapping.list_at,
+            accounts: self.list.accounts(),
+            list_repairs: self.list.repairs,
+            own: self.own_people().len(),
         }
     }
 

@@ -51,6 +51,9 @@ struct Renumbering {
     upto: N,
     /// Rows that came meanwhile.
     later: Vec<OutboxRow>,
+    /// The center has decided the old epoch up to here, by whatever copy of this store: an edit of those is history, and sent
+    /// again it would bring back whoever was removed since.
+    known: N,
 }
 
 impl Outbox {
@@ -95,12 +98,13 @@ impl Room {
     /// edits as the accounts need.
     pub(in crate::bridge) fn edit_list(&mut self, cx: &mut Context, accounts: &[AccountEdit]) {
         let base = self.mapping.list;
-        self.own_list_edited(accounts);
-        let mut rest = accounts;
+        let news = self.own_changes(accounts);
+        let mut rest = &news[..];
         while !rest.is_empty() {
             let (now, later) = rest.split_at(list::fits(rest).max(1));
             cx.count("list-edits");
             self.queue(cx, Outgoing::Edit { base, accounts: now.to_vec() });
+            self.own_edited(cx, now, self.mapping.last_n);
             rest = later;
         }
     }
@@ -184,7 +188,7 @@ impl Room {
                                 self.outbox.next
                             ),
                         );
-                        self.new_epoch(cx);
+                        self.new_epoch(cx, self.mapping.decided);
                     }
                 }
             }
@@ -209,7 +213,7 @@ impl Room {
         self.told.1 = N(0);
         if decided > self.mapping.offered {
             self.report(cx, Level::Warning, "the center knows more of our messages than this store: it was restored");
-            return self.new_epoch(cx);
+            return self.new_epoch(cx, self.mapping.offered);
         }
         if self.mapping.offered < self.mapping.last_n {
             // What was given meanwhile may be sent once that is on disk.
@@ -228,8 +232,11 @@ impl Room {
         if decided.epoch != self.mapping.epoch || self.outbox.renumbering.is_some() {
             return;
         }
+        let mut edit_refused = false;
         for (n, condition) in decided.refused {
             if n > self.mapping.decided {
+                // Of what was sent before we started anew it is not known what it was.
+                edit_refused |= self.outbox.authors.get(&n).is_none_or(Option::is_none);
                 cx.count(condition.as_str());
                 self.refuse_by_n(cx, n, condition);
             }
@@ -239,6 +246,7 @@ impl Room {
             return;
         }
         self.mapping.decided = n;
+        self.own_decided(cx, n, edit_refused);
         self.outbox.expected = None;
         self.outbox.authors = self.outbox.authors.split_off(&n.next());
         if self.outbox.next <= n {
@@ -262,18 +270,15 @@ impl Room {
                 let author = cx.config.account(user);
                 self.refuse(cx, &author, condition);
             }
-            None => {
-                self.own_list.ask_for_all();
-                self.report(
-                    cx,
-                    Level::Alarm,
-                    format!(
-                        "the center refused an edit of the user list ({}): {}",
-                        condition.as_str(),
-                        condition.admin_text()
-                    ),
-                )
-            }
+            None => self.report(
+                cx,
+                Level::Alarm,
+                format!(
+                    "the center refused an edit of the user list ({}): {}",
+                    condition.as_str(),
+                    condition.admin_text()
+                ),
+            ),
         }
     }
 
@@ -294,7 +299,8 @@ impl Room {
         }
         if expect.fork || expect.n > self.mapping.offered.next() {
             self.report(cx, Level::Warning, "another copy of this gateway's store has used the same numbers");
-            return self.new_epoch(cx);
+            let decided = N(expect.n.0.saturating_sub(1));
+            return self.new_epoch(cx, decided.min(self.mapping.offered));
         }
         if self.outbox.expected.replace(expect.n) != Some(expect.n) {
             cx.count("out-of-turn");
@@ -338,13 +344,13 @@ impl Room {
 
     /// Our numbers are not to be trusted any more: begins a new epoch. What the center has under the old one, it knows again
     /// by its source.
-    fn new_epoch(&mut self, cx: &mut Context) {
+    fn new_epoch(&mut self, cx: &mut Context, known: N) {
         if self.outbox.renumbering.is_some() {
             return;
         }
         cx.count("new-epochs");
         let (from, upto) = (self.mapping.decided.next(), self.mapping.last_n);
-        self.outbox.renumbering = Some(Renumbering { rows: Vec::new(), from, upto, later: Vec::new() });
+        self.outbox.renumbering = Some(Renumbering { rows: Vec::new(), from, upto, later: Vec::new(), known });
         self.outbox.asked = None;
         // Rows that are being written must be there before they are read.
         self.dirty(cx);
@@ -368,9 +374,11 @@ impl Room {
     }
 
     fn renumber(&mut self, cx: &mut Context) {
-        let Some(Renumbering { rows, later, .. }) = self.outbox.renumbering.take() else { return };
-        // What no archive keeps has no source by which the center would know it again: it crosses at most once. An edit that
-        // comes twice changes nothing.
+        let Some(Renumbering { rows, later, known, .. }) = self.outbox.renumbering.take() else { return };
+        // An edit that the center has taken is not one any more.
+        let is_history = |row: &OutboxRow| matches!(row.what, Outgoing::Edit { .. }) && row.n <= known;
+        let rows: Vec<_> = rows.into_iter().filter(|row| !is_history(row)).collect();
+        // What no archive keeps has no source by which the center would know it again: it crosses at most once.
         let known_again = |row: &OutboxRow| match &row.what {
             Outgoing::Message(said) => said.source.is_some(),
             Outgoing::Edit { .. } => true,
@@ -392,15 +400,20 @@ impl Room {
         self.told.1 = N(0);
         self.outbox = Outbox::new(&self.mapping);
         self.own_begins_new_epoch();
+        let mut edits = BTreeMap::new();
         for mut row in rows.into_iter().chain(later) {
             self.mapping.last_n = self.mapping.last_n.next();
             row.n = self.mapping.last_n;
+            if let Outgoing::Edit { accounts, .. } = &row.what {
+                edits.extend(accounts.iter().map(|account| (account.user.clone(), row.n)));
+            }
             cx.change(Change::Outbox(row.clone()));
             self.said_renumbered(&row);
             if self.outbox.unsent.len() < cx.config.relay_window as usize {
                 self.outbox.unsent.push_back(row);
             }
         }
+        self.own_part_renumbered(cx, &edits);
         self.dirty(cx);
     }
 }

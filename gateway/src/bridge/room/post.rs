@@ -11,6 +11,7 @@ use intergroup_schemas::ids::{DisplayName, EnterpriseId, HistoryHash, OriginKey,
 use intergroup_schemas::limits::HELLO_PLACES;
 use intergroup_schemas::link::{Change as GroupChange, Deliver, Entry, Timestamp};
 
+use super::list::Off;
 use super::posted::{Known, Posted};
 use super::puppets::Voice;
 use super::stream::{Item, Queued};
@@ -40,6 +41,8 @@ struct Flight {
     tries: u32,
     by_ear: bool,
     late: bool,
+    /// Who has no part in the group any more from here on.
+    off: Vec<Off>,
 }
 
 #[derive(Debug)]
@@ -132,6 +135,10 @@ impl Room {
         }
         while self.post.flights.len() < UNREFLECTED && self.next_entry_is_known(cx) {
             let Some(queued) = self.stream.queue.pop_front() else { break };
+            if self.waits_for_list(cx, &queued.item) {
+                self.stream.queue.push_front(queued);
+                break;
+            }
             let flight = self.flight(cx, queued);
             self.post.flights.push_back(flight);
         }
@@ -163,6 +170,7 @@ impl Room {
             Item::Own(key) => self.own_message(cx, seq, &key).map_or(Item::Quiet, |d| Item::Message(Box::new(d))),
             other => other,
         };
+        let mut off = Vec::new();
         let (id, what) = match item {
             Item::Quiet | Item::Own(_) => (None, What::Nothing),
             Item::Missing { from, reason } => (
@@ -170,7 +178,7 @@ impl Room {
                 What::Notice(super::announcements::missing(from, seq, reason), false),
             ),
             Item::Change(entry) => {
-                self.changed(cx, &entry);
+                off = self.changed(cx, &entry);
                 let ends = self.ends_with(cx, &entry);
                 // What the room was told at the beginning already, it is not told again.
                 let news = entry.list > self.mapping.announced || ends;
@@ -193,10 +201,16 @@ impl Room {
         // Before a break, a later one may have gone in while this one was refused.
         let overtaken = seq <= self.mapping.settled || seq < self.post.posted.newest();
         let late = overtaken || matches!(&what, What::Message(d) if d.late);
-        let mut flight = Flight { seq, hash, id, what, state: State::New, tries: 0, by_ear: false, late };
+        let mut flight = Flight { seq, hash, id, what, state: State::New, tries: 0, by_ear: false, late, off };
         match flight.id.as_ref().map(|id| self.post.posted.get(id).cloned()) {
             None => flight.state = State::Done,
-            Some(None) => {}
+            Some(None) => {
+                if let What::Message(deliver) = &flight.what
+                    && let Some(condition) = self.list_refuses(cx, deliver)
+                {
+                    flight.state = State::GivenUp(condition);
+                }
+            }
             Some(Some(known)) => {
                 flight.state = State::Done;
                 if known.seq != Some(flight.seq) {
@@ -421,6 +435,7 @@ impl Room {
     fn settle(&mut self, cx: &mut Context) {
         while self.post.flights.front().is_some_and(|f| matches!(f.state, State::Done | State::GivenUp(_))) {
             let Some(flight) = self.post.flights.pop_front() else { return };
+            self.show_out(cx, flight.off);
             if let (State::GivenUp(condition), What::Message(deliver)) = (&flight.state, &flight.what) {
                 cx.count(condition.as_str());
                 self.mapping.refused.push((flight.seq, deliver.key.clone(), *condition));

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::DisplayName;
+use intergroup_schemas::ids::{DisplayName, EnterpriseId};
 use intergroup_schemas::link::{Deliver, Timestamp};
 
 use super::{After, Room};
@@ -81,6 +81,11 @@ impl Puppets {
 
     pub(super) fn nick_of(&self, account: &Account) -> Option<Nick> {
         self.puppets.get(account)?.nick.clone()
+    }
+
+    /// Those of one enterprise.
+    pub(super) fn of(&self, enterprise: &EnterpriseId) -> Vec<Account> {
+        self.puppets.keys().filter(|account| account.enterprise == *enterprise).cloned().collect()
     }
 
     /// All that may be in.
@@ -162,7 +167,7 @@ impl Room {
         }
     }
 
-    fn retire(&mut self, cx: &mut Context, account: &Account) {
+    pub(super) fn retire(&mut self, cx: &mut Context, account: &Account) {
         if self.puppets.puppets.remove(account).is_some() {
             self.act(cx, RoomAction::Leave { mouth: self.mouth(Who::Puppet(account.clone())) });
         }

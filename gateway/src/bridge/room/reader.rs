@@ -19,7 +19,7 @@ use crate::bridge::limits::{
     READ_AGAIN_AFTER, READ_AGAIN_EVERY, RETRY,
 };
 use crate::ids::{MessageId, OccupantId, StanzaId, Who};
-use crate::store::{Change, Checkpoint, Generation, ParkedRow, Place};
+use crate::store::{Audience, Change, Checkpoint, Generation, ParkedRow, Place};
 
 /// What is known of the archive.
 #[derive(Debug)]
@@ -63,9 +63,13 @@ struct Read {
     /// Live messages wait for its end, or they would overtake what it finds.
     hold: bool,
     from: Place,
+    /// Whom the room's people spoke to at the place that has been reached.
+    audience: Audience,
     met: bool,
     /// Results before the place was met, in case that it is gone.
     before: Vec<RoomMessage>,
+    /// The place is not where it was: what stood behind it may be gone, too.
+    place_gone: bool,
     /// The archive is known to reach back beyond the place.
     reaches_back: bool,
     /// All has been read; whether the archive reaches back is to be seen by its oldest message, which is asked for.
@@ -157,9 +161,11 @@ impl Room {
             request,
             after_break,
             hold,
+            audience: from.audience.unwrap_or(self.audience()),
             from,
             met: false,
             before: Vec::new(),
+            place_gone: false,
             reaches_back: false,
             asks_oldest: false,
             in_order_after,
@@ -237,7 +243,7 @@ impl Room {
     fn result(&mut self, cx: &mut Context, read: &mut Read, message: RoomMessage) {
         let (Some(id), Some(stamp)) = (message.stanza_id.clone(), message.stamp) else { return };
         if read.met {
-            return self.in_archive(cx, read, message, Place { id, stamp });
+            return self.in_archive(cx, read, message, Place { id, stamp, audience: None });
         }
         if id == read.from.id {
             read.met = true;
@@ -246,7 +252,7 @@ impl Room {
         } else if stamp.0 > read.from.stamp.0 + OVERLAP {
             // The place is not where it was.
             self.place_is_gone(cx, read);
-            self.in_archive(cx, read, message, Place { id, stamp });
+            self.in_archive(cx, read, message, Place { id, stamp, audience: None });
         } else {
             read.reaches_back |= stamp < read.from.stamp;
             read.before.push(message);
@@ -257,13 +263,14 @@ impl Room {
     /// its end, or no longer reaches back so far. What is younger than it counts.
     fn place_is_gone(&mut self, cx: &mut Context, read: &mut Read) {
         read.met = true;
+        read.place_gone = true;
         cx.count("archive-places-gone");
         let is_floor = self.mapping.floor.as_ref() == Some(&read.from);
         for message in std::mem::take(&mut read.before) {
             let (Some(id), Some(stamp)) = (message.stanza_id.clone(), message.stamp) else { continue };
             // In the same second as the floor it cannot be told what came first: then nothing leaks.
             if stamp > read.from.stamp || (stamp == read.from.stamp && !is_floor) {
-                self.in_archive(cx, read, message, Place { id, stamp });
+                self.in_archive(cx, read, message, Place { id, stamp, audience: None });
             }
         }
     }
@@ -293,10 +300,17 @@ impl Room {
             read.in_order_after = None;
         }
         let late = read.in_order_after.is_some();
+        if std::mem::take(&mut read.place_gone) && !read.reaches_back {
+            read.audience = self.audience_at(place.stamp, read.audience);
+        }
         let id = message.id.clone();
-        if self.archived(cx, message, late) {
+        if self.archived(cx, message, late, read.audience) {
+            if let Some(news) = id.as_ref().and_then(|id| self.announced_at(cx, id, place.stamp)) {
+                read.audience = news;
+            }
             read.ours.extend(id);
         }
+        let place = Place { audience: Some(read.audience), ..place };
         // The cursor never goes back: while what was known already passes by, it stays.
         if !late {
             self.mapping.cursor = Some(place.clone());
@@ -331,7 +345,8 @@ impl Room {
         let Some(place) = self.mapping.cursor.clone() else { return };
         let m = &mut self.mapping;
         let recent = m.checkpoints.last().is_some_and(|c| c.made.0 + CHECKPOINT_EVERY > cx.now.0 && c.made <= cx.now);
-        if recent {
+        // What was settled before a break is not in the room for certain before the stream has come by it again.
+        if recent || self.stream.repeats_up_to(m.settled) {
             return;
         }
         m.generation.0 += 1;
@@ -345,6 +360,9 @@ impl Room {
         let oldest = m.checkpoints.first().map_or(Generation(0), |c| c.generation);
         let before = Generation(oldest.0.saturating_sub(1));
         let group = m.group;
+        if let Some(audience) = m.checkpoints.first().and_then(|c| c.place.audience) {
+            self.forget_news(audience.list);
+        }
         self.archive.seen.retain(|_, generation| *generation >= before);
         self.post.forget(before, self.mapping.checkpoints.first().map_or(Seq(0), |c| c.settled));
         cx.change(Change::SeenTrim { group, before });
@@ -411,11 +429,11 @@ impl Room {
         let Some(stamp) = found else {
             return self.restart(cx, "our notice is not in the archive yet");
         };
-        let place = Place { id: id.clone(), stamp };
+        let audience = Some(self.told_all(cx));
+        let place = Place { id: id.clone(), stamp, audience };
         let m = &mut self.mapping;
         m.floor = Some(place.clone());
         m.cursor = Some(place);
-        m.announced = m.list;
         self.archive.last_read = cx.now;
         self.make_checkpoint(cx);
         self.dirty(cx);

@@ -9,6 +9,7 @@ use intergroup_schemas::link::{
 };
 
 use super::Room;
+use super::list::Off;
 use crate::bridge::action::{Action, Level};
 use crate::bridge::context::Context;
 use crate::store::PostedRow;
@@ -100,6 +101,12 @@ impl Stream {
         self.anew = true;
     }
 
+    /// Whether entries up to this one are still to come by once more after a break: until then it is not known what of them
+    /// the room has.
+    pub(super) fn repeats_up_to(&self, settled: Seq) -> bool {
+        self.anew || self.passed < settled
+    }
+
     pub(super) fn is_drained(&self) -> bool {
         self.queue.is_empty()
     }
@@ -117,6 +124,7 @@ impl Room {
             return;
         }
         self.stream.welcome = true;
+        self.list.check_soon(cx.now);
         let known = self.mapping.incarnation.replace(welcome.incarnation.clone());
         if known.as_ref() != Some(&welcome.incarnation) {
             self.dirty(cx);
@@ -127,9 +135,9 @@ impl Room {
         self.outbox_welcome(cx, welcome.decided);
     }
 
-    pub(in crate::bridge) fn link_down(&mut self) {
+    pub(in crate::bridge) fn link_down(&mut self, cx: &mut Context) {
+        self.list_link_down(cx);
         self.stream.welcome = false;
-        self.own_list.ask_again();
         if !matches!(self.stream.state, State::Remembering(_)) {
             self.stream.state = State::Idle;
         }
@@ -159,6 +167,8 @@ impl Room {
         (m.settled, m.hash) = (common, hash);
         m.refused.clear();
         m.suspect = None;
+        m.list_at = None;
+        self.list_is_lost(cx);
         let in_doubt = self.post_is_in_doubt();
         self.stop_posting(cx);
         self.stream.queue.clear();
@@ -250,8 +260,9 @@ impl Room {
         self.stream.queue.push_back(Queued { seq: to, hash, item });
     }
 
-    /// The group has changed.
-    pub(super) fn changed(&mut self, cx: &mut Context, entry: &Entry) {
+    /// The group has changed. Says who has no part in it any more.
+    pub(super) fn changed(&mut self, cx: &mut Context, entry: &Entry) -> Vec<Off> {
+        let mut off = self.list_entry(cx, entry);
         let m = &mut self.mapping;
         match &entry.change {
             GroupChange::Joined { enterprise, gateway, display } => {
@@ -262,6 +273,9 @@ impl Room {
             }
             GroupChange::Left { enterprise, gateway, .. } => {
                 m.members.retain(|(member, _)| member.enterprise != *enterprise || member.gateway != *gateway);
+                if !m.members.iter().any(|(member, _)| member.enterprise == *enterprise) {
+                    off.push(Off::Enterprise(enterprise.clone()));
+                }
             }
             GroupChange::Suspended { enterprise } if !m.suspended.contains(enterprise) => {
                 m.suspended.push(enterprise.clone());
@@ -274,9 +288,10 @@ impl Room {
             }
             _ => {}
         }
+        self.note_news(cx, entry);
+        let m = &mut self.mapping;
         m.list = m.list.max(entry.list);
-        let group = m.group;
-        self.own_list_changed(cx, entry.list, &entry.change);
-        cx.dirty(group);
+        cx.dirty(m.group);
+        off
     }
 }

@@ -2,6 +2,7 @@
 
 mod commands;
 mod lists;
+mod mirror;
 mod number;
 mod pace;
 mod refused;

@@ -5,7 +5,7 @@ use intergroup_schemas::ids::{AccountId, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::link::{Change, Decided, Entry, History, Own, ToCenter, ToGateway};
 use intergroup_schemas::list::{AccountEdit, AccountRow, Listed, Role};
 
-use super::rig::{GROUP, Rig, Speaker, room};
+use super::rig::{GROUP, Rig, Speaker, list_of, room};
 use super::{ALICE, BOB, Command, Event, Reply};
 use crate::bridge::{Caller, CommandsOf, Content, MemberAt, PersonEdit, Span, Visit, VisitAnswer};
 use crate::ids::{BareJid, MessageId, Who};
@@ -93,8 +93,8 @@ fn only_members_learn_that_a_group_is_there() {
 fn the_list_says_who_may_use_the_number_wherever_people_are() {
     let mut rig = Rig::mapped();
     rig.event(Event::LinkDown);
-    rig.list = vec![row("acme", "carol", "Carol C.", 2), row("globex", "alice", "Alice", 3)];
-    rig.list.push(AccountRow { listed: None, ..row("acme", "bob", "Bob", 4) });
+    let gone = AccountRow { listed: None, ..row("acme", "bob", "Bob", 4) };
+    rig.list = Some(list_of(vec![row("acme", "carol", "Carol C.", 2), row("globex", "alice", "Alice", 3), gone]));
     rig.link_up(N(0), History::Same, Seq(0));
     rig.resumed();
     // In the room, and not on the list.
@@ -110,7 +110,9 @@ fn the_list_says_who_may_use_the_number_wherever_people_are() {
     // The stream keeps it in step.
     let listed = |display: &str, role| Some(Listed { display: display.parse().unwrap(), role });
     let accounts = vec![AccountEdit { user: "carol".parse().unwrap(), listed: listed("Carol", Role::ReadOnly) }];
-    let change = Change::Listed { enterprise: "acme".parse().unwrap(), accounts, digest: Default::default() };
+    let carol_now = AccountRow { listed: listed("Carol", Role::ReadOnly), ..row("acme", "carol", "Carol", 10) };
+    let digest = list_of(vec![carol_now, row("globex", "alice", "Alice", 3)]).digest;
+    let change = Change::Listed { enterprise: "acme".parse().unwrap(), accounts, digest };
     rig.event(Event::Link(ToGateway::Entry(Entry { group: GROUP, seq: Seq(2), list: ListVersion(10), change })));
     assert_eq!(refusal(&write(&mut rig, carol, "m2", "x")), Some("forbidden"));
     // A command keeps the name, and counts at once.
@@ -130,7 +132,7 @@ fn the_list_says_who_may_use_the_number_wherever_people_are() {
 #[test]
 fn an_edit_that_the_center_refuses_is_taken_back() {
     let mut rig = Rig::mapped();
-    rig.list = vec![row("acme", "alice", "Alice", 2)];
+    rig.list = Some(list_of(vec![row("acme", "alice", "Alice", 2)]));
     let listed = Some(Listed { display: "Bob".parse().unwrap(), role: Role::Speak });
     rig.command(Command::Edit { group: GROUP, people: vec![PersonEdit { person: "bob".into(), listed }] });
     assert!(write(&mut rig, BOB, "m1", "x").is_empty());
@@ -144,8 +146,9 @@ fn an_edit_that_the_center_refuses_is_taken_back() {
 #[test]
 fn members_are_shown_in_pages_with_their_companies() {
     let mut rig = Rig::mapped();
-    rig.list = vec![row("acme", "alice", "Alice", 2), row("globex", "pat", "Pat", 3), row("globex", "quentin", "Q", 3)];
-    rig.list.push(AccountRow { listed: None, ..row("globex", "gone", "Gone", 4) });
+    let gone = AccountRow { listed: None, ..row("globex", "gone", "Gone", 4) };
+    let here = [row("acme", "alice", "Alice", 2), row("globex", "pat", "Pat", 3), row("globex", "quentin", "Q", 3)];
+    rig.list = Some(list_of(here.into_iter().chain([gone]).collect()));
     let answers = visit(&mut rig, ALICE, Visit::Members(Span { after: None, max: 2 }));
     let [VisitAnswer::Members(page)] = &answers[..] else { panic!("{answers:?}") };
     let named: Vec<_> = page.members.iter().map(|m| (m.name.as_str(), m.company.as_str())).collect();

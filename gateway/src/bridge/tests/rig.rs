@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use intergroup_schemas::ids::{GroupNumber, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq};
+use intergroup_schemas::ids::{AccountId, GroupNumber, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::link::{
     About, Deliver, GroupInfo, History, MemberInfo, Request, RequestBody, Response, ResponseBody, Resume, Standing,
     Timestamp, ToCenter, ToGateway, Welcome, WelcomeGroup,
 };
-use intergroup_schemas::list::{AccountRow, ListPage};
+
+use intergroup_schemas::list::{AccountEdit, AccountRow, ListPage, Roster};
 
 use crate::bridge::*;
 use crate::ids::{BareJid, MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
@@ -46,8 +47,6 @@ pub(super) struct Rig {
     pub(super) told: Vec<(Nick, String)>,
     pub(super) replies: Vec<Reply>,
     pub(super) answers: Vec<VisitAnswer>,
-    /// The group's list, as the center has it.
-    pub(super) list: Vec<AccountRow>,
     pub(super) subjects: Vec<String>,
     pub(super) standing: StandingText,
     pub(super) reports: Vec<String>,
@@ -64,6 +63,9 @@ pub(super) struct Rig {
     pub(super) members_only: bool,
     pub(super) affiliations: BTreeMap<BareJid, Affiliation>,
     pub(super) put_out: Vec<Nick>,
+    /// The center's list; none: what is asked of it is not answered.
+    pub(super) list: Option<ListPage>,
+    pub(super) members: Vec<MemberInfo>,
     next_command: u64,
     /// Each has random bytes of its own.
     starts: u8,
@@ -96,7 +98,6 @@ impl Rig {
             told: Vec::new(),
             replies: Vec::new(),
             answers: Vec::new(),
-            list: Vec::new(),
             subjects: Vec::new(),
             standing: StandingText::default(),
             reports: Vec::new(),
@@ -110,6 +111,8 @@ impl Rig {
             members_only: false,
             affiliations: BTreeMap::new(),
             put_out: Vec::new(),
+            list: Some(empty_list()),
+            members: vec![member("acme", "Acme"), member("globex", "Globex")],
             next_command: 0,
             starts: 0,
         }
@@ -117,7 +120,18 @@ impl Rig {
 
     /// A rig whose room is mapped, shared and quiet.
     pub(super) fn mapped() -> Self {
+        Self::new().map_room()
+    }
+
+    /// The same, while nobody else belongs to the group.
+    pub(super) fn alone() -> Self {
         let mut rig = Self::new();
+        rig.members.truncate(1);
+        rig.map_room()
+    }
+
+    fn map_room(self) -> Self {
+        let mut rig = self;
         rig.up();
         rig.command(Command::Create { name: "Apollo".into(), room: room() });
         rig.resumed();
@@ -209,6 +223,10 @@ impl Rig {
                     self.bridge.handle(Event::Posted { group, rows }, self.now);
                 }
                 Action::Answer { answer, .. } => self.answers.push(answer),
+                Action::LoadListed { group, reader, after, max } => {
+                    let rows = self.store.listed(group, after.as_ref(), max).unwrap();
+                    self.bridge.handle(Event::Listed { group, reader, rows }, self.now);
+                }
                 Action::Reply { reply, .. } => self.replies.push(reply),
                 Action::Report(report) => self.reports.push(report.text),
             }
@@ -217,15 +235,12 @@ impl Rig {
 
     fn link(&mut self, stanza: ToCenter) {
         match &stanza {
-            ToCenter::Request(Request { id, body: RequestBody::FetchList { group, .. } }) => {
-                let (rows, accounts) = (self.list.clone(), self.list.len() as u64);
-                let page =
-                    ListPage { version: ListVersion(9), digest: Default::default(), accounts, rows, more: false };
-                let body = ResponseBody::List { group: *group, page };
-                self.bridge.handle(Event::Link(ToGateway::Response(Response { id: *id, body })), self.now);
-            }
-            ToCenter::Request(Request { id, body: _ }) => {
-                let body = ResponseBody::Group(info());
+            ToCenter::Request(Request { body: RequestBody::FetchList { .. }, .. }) if self.list.is_none() => {}
+            ToCenter::Request(Request { id, body }) => {
+                let body = match (body, &self.list) {
+                    (RequestBody::FetchList { since, after, .. }, Some(list)) => page(list, *since, after.as_ref()),
+                    _ => ResponseBody::Group(GroupInfo { members: self.members.clone(), ..info() }),
+                };
                 self.bridge.handle(Event::Link(ToGateway::Response(Response { id: *id, body })), self.now);
             }
             ToCenter::Relay(relay) => {
@@ -456,18 +471,44 @@ pub(super) fn result(entry: &Archived) -> RoomMessage {
     }
 }
 
+/// The center's list with these rows.
+pub(super) fn list_of(rows: Vec<AccountRow>) -> ListPage {
+    let mut roster = Roster::default();
+    for AccountRow { account, listed, .. } in &rows {
+        roster.apply(&account.enterprise, &[AccountEdit { user: account.user.clone(), listed: listed.clone() }]);
+    }
+    ListPage { version: ListVersion(9), digest: roster.digest(), accounts: roster.len() as u64, rows, more: false }
+}
+
+fn empty_list() -> ListPage {
+    ListPage { version: ListVersion(1), digest: Default::default(), accounts: 0, rows: Vec::new(), more: false }
+}
+
+/// What changed behind a row of the list.
+fn page(list: &ListPage, since: ListVersion, after: Option<&AccountId>) -> ResponseBody {
+    let behind = |row: &&AccountRow| match after {
+        Some(after) => (row.version, &row.account) > (since, after),
+        None => row.version > since,
+    };
+    let rows = list.rows.iter().filter(behind).cloned().collect();
+    ResponseBody::List { group: GROUP, page: ListPage { rows, ..list.clone() } }
+}
+
 fn incarnation() -> Incarnation {
     "i1".parse().unwrap()
 }
 
-fn info() -> GroupInfo {
-    let member = |enterprise: &str, display: &str| MemberInfo {
+fn member(enterprise: &str, display: &str) -> MemberInfo {
+    MemberInfo {
         enterprise: enterprise.parse().unwrap(),
         display: display.parse().unwrap(),
         gateway: "main".parse().unwrap(),
         settled: Seq(1),
         online: true,
-    };
+    }
+}
+
+fn info() -> GroupInfo {
     GroupInfo {
         number: GROUP,
         about: Box::new(About { name: "Apollo".into(), ..About::default() }),
@@ -482,6 +523,6 @@ fn info() -> GroupInfo {
         joined_at: Seq(1),
         joined_hash: HistoryHash([1; 16]),
         allowed: Vec::new(),
-        members: vec![member("acme", "Acme"), member("globex", "Globex")],
+        members: Vec::new(),
     }
 }

@@ -12,7 +12,8 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use intergroup_schemas::ids::{GroupNumber, N, Seq};
+use intergroup_schemas::ids::{AccountId, GroupNumber, N, Seq};
+use intergroup_schemas::list::AccountRow;
 use rusqlite::Connection;
 
 use super::{Change, OutboxRow, PostedRow, Snapshot, Store, StoreError};
@@ -62,6 +63,15 @@ impl Store for EmbeddedStore {
 
     fn posted(&mut self, group: GroupNumber, after: Seq) -> Result<Vec<PostedRow>, StoreError> {
         read::posted(&self.db, group, after)
+    }
+
+    fn listed(
+        &mut self,
+        group: GroupNumber,
+        after: Option<&AccountId>,
+        max: usize,
+    ) -> Result<Vec<AccountRow>, StoreError> {
+        read::listed(&self.db, group, after, max)
     }
 
     fn figures(&self) -> Vec<(&'static str, u64)> {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{GroupNumber, ListVersion, N, Seq};
+use intergroup_schemas::ids::{AccountId, GroupNumber, ListVersion, N, Seq};
 use intergroup_schemas::link::Timestamp;
+use intergroup_schemas::list::{AccountRow, Listed, Role};
 use rusqlite::{Connection, Params, Row, params};
 
 use crate::ids::{Account, BareJid, Life, MessageId, Mouth, OccupantId, StanzaId, Who};
 use crate::store::{
-    Generation, Mapping, NoticeRow, OutMessage, OutboxRow, Outgoing, Owner, ParkedRow, PostedRow, Snapshot, StoreError,
+    Generation, Mapping, NoticeRow, OutMessage, OutboxRow, Outgoing, OwnRow, Owner, ParkedRow, PostedRow, Snapshot,
+    StoreError,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -118,6 +120,14 @@ pub(super) fn snapshot(db: &Connection) -> Result<Snapshot> {
                 told: number(row, "told")?,
             })
         })?,
+        own: rows(db, "SELECT * FROM own ORDER BY grp, user", [], |row| {
+            Ok(OwnRow {
+                group: group(row)?,
+                user: parsed(row, "user")?,
+                listed: listed_as(row)?,
+                n: row.get::<_, Option<i64>>("n")?.map(|n| N(n.cast_unsigned())),
+            })
+        })?,
         ..Snapshot::default()
     };
     for mapping in &mappings {
@@ -157,6 +167,30 @@ pub(super) fn outbox(db: &Connection, of: GroupNumber, from: N, max: usize) -> R
 pub(super) fn posted(db: &Connection, of: GroupNumber, after: Seq) -> Result<Vec<PostedRow>> {
     let sql = "SELECT * FROM posted WHERE grp = ? AND seq > ? ORDER BY id";
     rows(db, sql, params![of.0.cast_signed(), after.0.cast_signed()], posted_row)
+}
+
+/// How an account stands on a list.
+fn listed_as(row: &Row<'_>) -> Result<Option<Listed>> {
+    let Some(display) = parsed_if(row, "display")? else { return Ok(None) };
+    let role: String = row.get("role")?;
+    let role = Role::from_wire(&role).ok_or_else(|| damaged(format!("role {role}")))?;
+    Ok(Some(Listed { display, role }))
+}
+
+pub(super) fn listed(
+    db: &Connection,
+    of: GroupNumber,
+    after: Option<&AccountId>,
+    max: usize,
+) -> Result<Vec<AccountRow>> {
+    let limit = i64::try_from(max).unwrap_or(i64::MAX);
+    // Every id is behind the empty text.
+    let (enterprise, user) = after.map_or(("", ""), |a| (a.enterprise.as_str(), a.user.as_str()));
+    let sql = "SELECT * FROM listed WHERE grp = ? AND (enterprise, user) > (?, ?) ORDER BY enterprise, user LIMIT ?";
+    rows(db, sql, params![of.0.cast_signed(), enterprise, user, limit], |row| {
+        let account = AccountId { enterprise: parsed(row, "enterprise")?, user: parsed(row, "user")? };
+        Ok(AccountRow { account, version: ListVersion(number(row, "version")?), listed: listed_as(row)? })
+    })
 }
 
 fn posted_row(row: &Row<'_>) -> Result<PostedRow> {

@@ -8,7 +8,7 @@ use crate::store::StoreError;
 /// Marks the file as ours (`PRAGMA application_id`): "IGgw".
 const APPLICATION: i64 = 0x4947_6777;
 /// The version of the tables (`PRAGMA user_version`).
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// How long another process that reads the file (an administrator's look) may hold a commit up, in milliseconds.
 const BUSY_MS: i64 = 5000;
 
@@ -39,6 +39,14 @@ CREATE TABLE notice (grp INTEGER NOT NULL, author TEXT NOT NULL, condition TEXT 
 /// From version 1 to 2: edits of user lists wait in the outbox, too.
 const EDITS: &str = "ALTER TABLE outbox ADD COLUMN edit TEXT;";
 
+/// From version 2 to 3: the user lists are kept here, too.
+const LISTS: &str = "
+CREATE TABLE own (grp INTEGER NOT NULL, user TEXT NOT NULL, display TEXT, role TEXT, n INTEGER, PRIMARY KEY (grp, user))
+    STRICT, WITHOUT ROWID;
+CREATE TABLE listed (grp INTEGER NOT NULL, enterprise TEXT NOT NULL, user TEXT NOT NULL, version INTEGER NOT NULL,
+    display TEXT NOT NULL, role TEXT NOT NULL, PRIMARY KEY (grp, enterprise, user)) STRICT, WITHOUT ROWID;
+";
+
 pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
@@ -48,12 +56,19 @@ pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
     match (pragma("application_id")?, pragma("user_version")?) {
         (0, 0) => make(db),
         (APPLICATION, VERSION) => Ok(()),
-        (APPLICATION, 1) => Ok(db.execute_batch(&format!("BEGIN IMMEDIATE; {EDITS} PRAGMA user_version=2; COMMIT;"))?),
+        (APPLICATION, 1) => migrate(db, &[EDITS, LISTS]),
+        (APPLICATION, 2) => migrate(db, &[LISTS]),
         (APPLICATION, newer) if newer > VERSION => Err(StoreError(format!(
             "the store has format {newer}, this program knows {VERSION}: install the version that wrote it, or a newer one"
         ))),
         _ => Err(StoreError("this file is not a gateway's store".into())),
     }
+}
+
+/// Adds what the versions since have added, all or nothing.
+fn migrate(db: &Connection, steps: &[&str]) -> Result<(), StoreError> {
+    let steps = steps.concat();
+    Ok(db.execute_batch(&format!("BEGIN IMMEDIATE; {steps} PRAGMA user_version={VERSION}; COMMIT;"))?)
 }
 
 fn make(db: &Connection) -> Result<(), StoreError> {
@@ -62,6 +77,7 @@ fn make(db: &Connection) -> Result<(), StoreError> {
     let tx = db.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
     tx.execute_batch(EDITS)?;
+    tx.execute_batch(LISTS)?;
     tx.execute("INSERT INTO meta (id, message_key) VALUES (1, ?)", params![key])?;
     tx.pragma_update(None, "application_id", APPLICATION)?;
     tx.pragma_update(None, "user_version", VERSION)?;

@@ -12,7 +12,8 @@ fn int(n: u64) -> i64 {
 }
 
 /// Every table with rows of a group.
-const OF_A_GROUP: [&str; 8] = ["mapping", "outbox", "seen", "posted", "occupant", "parked", "entered", "notice"];
+const OF_A_GROUP: [&str; 10] =
+    ["mapping", "outbox", "seen", "posted", "occupant", "parked", "entered", "notice", "own", "listed"];
 
 pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
     let grp = |group: GroupNumber| int(group.0);
@@ -119,6 +120,47 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
             "INSERT OR REPLACE INTO notice (grp, author, condition, count, told) VALUES (?, ?, ?, ?, ?)",
             params![grp(r.group), r.author.as_str(), r.condition.as_str(), int(r.count), int(r.told)],
         )?,
+        Change::Own(r) if r.listed.is_none() && r.n.is_none() => {
+            run("DELETE FROM own WHERE grp = ? AND user = ?", params![grp(r.group), r.user.as_str()])?
+        }
+        Change::Own(r) => run(
+            "INSERT OR REPLACE INTO own (grp, user, display, role, n) VALUES (?, ?, ?, ?, ?)",
+            params![
+                grp(r.group),
+                r.user.as_str(),
+                r.listed.as_ref().map(|l| l.display.as_str()),
+                r.listed.as_ref().map(|l| l.role.as_str()),
+                r.n.map(|n| int(n.0))
+            ],
+        )?,
+        Change::Listed { group, rows } => {
+            for row in rows {
+                let (enterprise, user) = (row.account.enterprise.as_str(), row.account.user.as_str());
+                match &row.listed {
+                    Some(listed) => run(
+                        "INSERT OR REPLACE INTO listed (grp, enterprise, user, version, display, role)
+                         VALUES (?, ?, ?, ?, ?, ?)",
+                        params![
+                            grp(*group),
+                            enterprise,
+                            user,
+                            int(row.version.0),
+                            listed.display.as_str(),
+                            listed.role.as_str()
+                        ],
+                    )?,
+                    None => run(
+                        "DELETE FROM listed WHERE grp = ? AND enterprise = ? AND user = ?",
+                        params![grp(*group), enterprise, user],
+                    )?,
+                };
+            }
+            0
+        }
+        Change::Unlisted { group, enterprise: Some(enterprise) } => {
+            run("DELETE FROM listed WHERE grp = ? AND enterprise = ?", params![grp(*group), enterprise.as_str()])?
+        }
+        Change::Unlisted { group, enterprise: None } => run("DELETE FROM listed WHERE grp = ?", params![grp(*group)])?,
     };
     Ok(())
 }

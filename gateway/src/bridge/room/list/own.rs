@@ -1,0 +1,173 @@
+//! The enterprise's own part of a user list: as it is to be, with what of it the center has not decided yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use intergroup_schemas::ids::{DisplayName, N, UserId};
+use intergroup_schemas::list::{AccountEdit, AccountRow, Listed, Role};
+
+use super::Room;
+use crate::bridge::context::Context;
+use crate::bridge::number::OwnMember;
+use crate::ids::BareJid;
+use crate::store::{Change, OwnRow};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    people: BTreeMap<UserId, Listed>,
+    /// Accounts by the edit that changed them last, while it is undecided.
+    pending: BTreeMap<UserId, N>,
+    /// Accounts whose last edit is decided and has not come by in the stream, with what came by instead: earlier edits, which
+    /// the stream is still at.
+    settling: BTreeMap<UserId, Option<AccountEdit>>,
+}
+
+impl Own {
+    pub(super) fn new(rows: Vec<OwnRow>, decided: N) -> Self {
+        let mut own = Self::default();
+        for OwnRow { user, listed, n, .. } in rows {
+            own.people.extend(listed.map(|listed| (user.clone(), listed)));
+            own.pending.extend(n.filter(|n| *n > decided).map(|n| (user, n)));
+        }
+        own
+    }
+
+    fn set(&mut self, user: &UserId, listed: Option<&Listed>) {
+        match listed {
+            Some(listed) => drop(self.people.insert(user.clone(), listed.clone())),
+            None => drop(self.people.remove(user)),
+        }
+    }
+}
+
+impl Room {
+    /// The enterprise's own accounts on the list, edits that are on their way included.
+    pub(in crate::bridge) fn own_people(&self) -> &BTreeMap<UserId, Listed> {
+        &self.list.own.people
+    }
+
+    /// How a person stands on the list.
+    pub(in crate::bridge) fn own_listed(&self, user: &UserId) -> Option<&Listed> {
+        self.list.own.people.get(user)
+    }
+
+    /// Whether an account is one of the company's members of the group, and as what. As long as the company has never edited the
+    /// list, nobody of it is judged, and whoever is in the room is a member.
+    pub(in crate::bridge) fn own_member(&self, cx: &Context, account: &BareJid) -> Option<OwnMember> {
+        let user = cx.config.user(account)?;
+        let judged = cx.enterprise().is_some_and(|me| self.mapping.judged.contains(me));
+        if judged || !self.list.own.people.is_empty() {
+            let Listed { display, role } = self.own_listed(&user)?.clone();
+            return Some(OwnMember { display, role });
+        }
+        let nick = self.people.nick_of(account)?;
+        let display = DisplayName::neutral(nick.as_str()).or_else(|| DisplayName::neutral(user.as_str()))?;
+        Some(OwnMember { display, role: Role::Speak })
+    }
+
+    /// What of an edit changes anything. While the list is being fetched as a whole, nobody knows.
+    pub(in crate::bridge::room) fn own_changes(&self, edits: &[AccountEdit]) -> Vec<AccountEdit> {
+        let known = self.mapping.list_at.is_some();
+        let news = |edit: &&AccountEdit| !known || self.list.own.people.get(&edit.user) != edit.listed.as_ref();
+        edits.iter().filter(news).cloned().collect()
+    }
+
+    /// An edit has its number: from here on the list is meant so.
+    pub(in crate::bridge::room) fn own_edited(&mut self, cx: &mut Context, edits: &[AccountEdit], n: N) {
+        for edit in edits {
+            self.list.own.set(&edit.user, edit.listed.as_ref());
+            self.list.own.settling.remove(&edit.user);
+            self.list.own.pending.insert(edit.user.clone(), n);
+            self.write_own(cx, &edit.user);
+        }
+    }
+
+    fn write_own(&self, cx: &mut Context, user: &UserId) {
+        let listed = self.list.own.people.get(user).cloned();
+        let n = self.list.own.pending.get(user).copied();
+        cx.change(Change::Own(OwnRow { group: self.group(), user: user.clone(), listed, n }));
+    }
+
+    /// The center has decided everything up to `upto`. An edit that it refused is not what the list says.
+    pub(in crate::bridge::room) fn own_decided(&mut self, cx: &mut Context, upto: N, refused: bool) {
+        let pending = &self.list.own.pending;
+        let decided: Vec<_> = pending.iter().filter(|(_, n)| **n <= upto).map(|(user, _)| user.clone()).collect();
+        for user in &decided {
+            self.list.own.pending.remove(user);
+            self.write_own(cx, user);
+        }
+        if refused && !decided.is_empty() {
+            self.own_is_in_doubt(cx);
+        } else {
+            self.list.own.settling.extend(decided.into_iter().map(|user| (user, None)));
+        }
+    }
+
+    /// What an edit made of our part may not be what the center has.
+    fn own_is_in_doubt(&mut self, cx: &mut Context) {
+        self.list_is_lost(cx);
+        self.mapping.list_at = None;
+        self.dirty(cx);
+    }
+
+    /// See [`Own::settling`].
+    pub(super) fn own_settling(&self) -> BTreeSet<UserId> {
+        self.list.own.settling.keys().cloned().collect()
+    }
+
+    /// All that the center had of these accounts when it had decided has come by: the last of it counts, and where nothing did,
+    /// the edit changed nothing there.
+    pub(super) fn own_settled(&mut self, cx: &mut Context, users: &BTreeSet<UserId>) {
+        for user in users {
+            if let Some(Some(edit)) = self.list.own.settling.remove(user) {
+                self.own_from_center(cx, &[edit]);
+            }
+        }
+    }
+
+    /// What is undecided has other numbers now: these edits, and no others.
+    pub(in crate::bridge::room) fn own_part_renumbered(&mut self, cx: &mut Context, edits: &BTreeMap<UserId, N>) {
+        let before = std::mem::replace(&mut self.list.own.pending, edits.clone());
+        for user in before.keys().chain(edits.keys()) {
+            self.write_own(cx, user);
+        }
+        if before.keys().any(|user| !edits.contains_key(user)) {
+            self.own_is_in_doubt(cx);
+        }
+    }
+
+    /// So the center has our part. What we have edited since is on its way there.
+    pub(super) fn own_from_center(&mut self, cx: &mut Context, accounts: &[AccountEdit]) {
+        for edit in accounts {
+            let own = &mut self.list.own;
+            if own.people.get(&edit.user) == edit.listed.as_ref() {
+                own.settling.remove(&edit.user);
+            } else if let Some(earlier) = own.settling.get_mut(&edit.user) {
+                *earlier = Some(edit.clone());
+            } else if !own.pending.contains_key(&edit.user) {
+                self.list.own.set(&edit.user, edit.listed.as_ref());
+                self.write_own(cx, &edit.user);
+            }
+        }
+    }
+
+    /// The same, out of a page.
+    pub(super) fn own_from_page(&mut self, cx: &mut Context, rows: &[AccountRow]) {
+        let own = rows.iter().filter(|row| cx.enterprise() == Some(&row.account.enterprise));
+        let edits = own.map(|row| AccountEdit { user: row.account.user.clone(), listed: row.listed.clone() });
+        let edits: Vec<_> = edits.collect();
+        self.own_from_center(cx, &edits);
+    }
+
+    /// The whole list was fetched: whoever was not in it is not on it.
+    pub(super) fn own_is_only(&mut self, cx: &mut Context, seen: &BTreeSet<UserId>) {
+        let own = &self.list.own;
+        let ours = |user: &UserId| own.pending.contains_key(user) || own.settling.contains_key(user);
+        let stray = |user: &&UserId| !seen.contains(*user) && !ours(user);
+        let strays: Vec<_> = own.people.keys().filter(stray).cloned().collect();
+        for user in strays {
+            self.list.own.set(&user, None);
+            self.write_own(cx, &user);
+        }
+    }
+}
