@@ -155,6 +155,7 @@ impl Session {
                 component: config.component.clone(),
                 nick: Nick::from(config.nick.as_str()),
                 author_rate: config.author_rate.rate(),
+                unseen_days: config.members.unseen_days,
                 standing: config.standing.mode(),
                 entropy,
                 ..bridge::Config::default()

@@ -10,7 +10,7 @@ use intergroup_schemas::address::split_address;
 use intergroup_schemas::rate::Rate;
 use serde::{Deserialize, Serialize};
 
-use crate::bridge::{self, AUTHOR_RATE};
+use crate::bridge::{self, AUTHOR_RATE, UNSEEN_DAYS};
 use crate::ids::RoomJid;
 use crate::link::Proxy;
 use crate::xmpp::Secret;
@@ -107,6 +107,9 @@ pub struct Config {
     /// How fast a person may speak across.
     #[serde(default)]
     pub author_rate: AuthorRate,
+    /// Who is a member of a group.
+    #[serde(default)]
+    pub members: Members,
 }
 
 /// Where a room names the companies that it is shared with, besides the notice that it is shared.
@@ -131,6 +134,23 @@ impl StandingText {
             Self::Line => bridge::StandingText::Line,
             Self::None => bridge::StandingText::None,
         }
+    }
+}
+
+/// Who is a member where the members are whoever comes into the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Members {
+    /// Who was not seen for so many days is not a member any more, until seen again.
+    pub unseen_days: u32,
+}
+
+/// Days that make sense there.
+const UNSEEN_RANGE: std::ops::RangeInclusive<u32> = 1..=3650;
+
+impl Default for Members {
+    fn default() -> Self {
+        Self { unseen_days: UNSEEN_DAYS }
     }
 }
 
@@ -203,6 +223,7 @@ impl Config {
         self.nick = occupant.resource().as_str().to_owned();
         self.proxy()?;
         let (least, most) = Rate::RANGE.into_inner();
+        ensure!(UNSEEN_RANGE.contains(&self.members.unseen_days), "members: unseen_days is 1 to 3650");
         ensure!(self.author_rate.rate().is_sound(), "author_rate: each value is {least} to {most} messages");
         Ok(self)
     }
@@ -305,6 +326,7 @@ mod tests {
             proxy: Some("http://proxy.acme.example:3128".into()),
             standing: StandingText::Subject,
             author_rate: AuthorRate::default(),
+            members: Members::default(),
         }
     }
 
@@ -340,6 +362,7 @@ mod tests {
         refused(|c| c.rooms = "groups.acme.example".into(), "the component itself");
         refused(|c| c.domains.clear(), "at least one domain");
         refused(|c| c.domains.push("two words".into()), "not a domain");
+        refused(|c| c.members.unseen_days = 0, "unseen_days");
         refused(|c| c.author_rate.burst = 0, "author_rate");
         refused(|c| c.nick = "\u{7}".into(), "nick");
         refused(|c| c.proxy = Some("socks5://x:1".into()), "proxy");

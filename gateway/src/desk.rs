@@ -162,9 +162,10 @@ impl Desk {
                 return Ok(None);
             }
             Request::Status => Command::Status,
-            Request::Create { name, room: r } => Command::Create { name, room: room(r)? },
-            Request::Join { group, room: r } => Command::Join { group, room: room(r)? },
-            Request::Map { group, room: r } => Command::Map { group, room: room(r)? },
+            Request::Create { name, room: r, members } => Command::Create { name, room: room(r)?, members },
+            Request::Join { group, room: r, members } => Command::Join { group, room: room(r)?, members },
+            Request::Map { group, room: r, members } => Command::Map { group, room: room(r)?, members },
+            Request::SetSource { group, members } => Command::SetSource { group, source: members },
             Request::Unmap { group } => Command::Unmap { group },
             Request::Leave { group } => Command::Leave { group },
             Request::Allow { group, enterprise } => Command::Allow { group, enterprise },
@@ -245,6 +246,7 @@ mod tests {
             proxy: None,
             standing: Default::default(),
             author_rate: Default::default(),
+            members: Default::default(),
         };
         let desk = Desk::new(Dir(parent.path().to_owned()), config, Timestamp(1));
         (parent, desk)
@@ -258,7 +260,7 @@ mod tests {
     #[test]
     fn a_command_gets_its_own_reply_with_the_room_in_normal_form() {
         let (_parent, mut desk) = desk();
-        let (join, mut joined) = served(Request::Join { group: GroupNumber(1), room: "Apollo".into() });
+        let (join, mut joined) = served(Request::Join { group: GroupNumber(1), room: "Apollo".into(), members: None });
         let (leave, mut left) = served(Request::Leave { group: GroupNumber(2) });
         let (first, command) = desk.serve(join).unwrap();
         assert!(matches!(command, Command::Join { room, .. } if room.as_str() == "apollo@conference.acme.example"));
@@ -269,7 +271,8 @@ mod tests {
         assert!(joined.try_recv().is_err(), "not answered yet");
         desk.reply(first, Reply::Refused { condition: Some(Condition::NotAllowed), text: "no".into() });
         assert!(matches!(joined.try_recv().unwrap(), Answer::Refused { condition: Some(Condition::NotAllowed), .. }));
-        let (wrong, mut refused) = served(Request::Map { group: GroupNumber(1), room: "a@elsewhere.example".into() });
+        let (wrong, mut refused) =
+            served(Request::Map { group: GroupNumber(1), room: "a@elsewhere.example".into(), members: None });
         assert!(desk.serve(wrong).is_none());
         assert!(matches!(refused.try_recv().unwrap(), Answer::Refused { condition: None, .. }));
     }

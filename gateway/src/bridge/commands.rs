@@ -8,17 +8,16 @@ use intergroup_schemas::ids::{GroupNumber, N};
 use intergroup_schemas::link::{
     GroupInfo, Request, RequestBody, Response, ResponseBody, Standing, Timestamp, ToCenter,
 };
-use intergroup_schemas::list::{AccountEdit, Listed, Role};
 
 use super::Bridge;
 use super::action::{CommandId, Reply, RequestId, RoomAction};
-use super::event::{AboutEdit, Answer, Command, PersonEdit, RoomEvent};
+use super::event::{AboutEdit, Answer, Command, RoomEvent};
 use super::limits::ENTERED_WITHIN;
 use super::number::Wait;
-use super::room::{Room, Rows, unfit};
+use super::room::{Room, Rows, cannot_close, unfit};
 use super::status::Status;
 use crate::ids::{Life, Mouth, RoomJid, Who};
-use crate::store::{Change, Ending, Generation, Mapping};
+use crate::store::{Change, Ending, Generation, Mapping, Source};
 
 /// Commands that are not answered yet.
 #[derive(Debug, Default)]
@@ -39,6 +38,10 @@ struct Probe {
     command: CommandId,
     step: Step,
     archive: bool,
+    /// It lets everybody in, or lets removed people back in.
+    open: bool,
+    /// As asked for; none: as it fits the room.
+    source: Option<Source>,
     goal: Goal,
     until: Timestamp,
 }
@@ -47,6 +50,8 @@ struct Probe {
 enum Step {
     Looking(RequestId),
     Entering,
+    /// It is being closed to all but its members.
+    Closing(RequestId),
     /// The room is in order; the center is asked.
     Asking,
 }
@@ -85,7 +90,7 @@ impl Commands {
 /// The ear's mouth in a room that is not mapped yet; the first life of a mapping fences it.
 const PROBE: Mouth = Mouth { who: Who::Ear, life: Life(0) };
 
-fn refused(text: impl Into<String>) -> Reply {
+pub(super) fn refused(text: impl Into<String>) -> Reply {
     Reply::Refused { condition: None, text: text.into() }
 }
 
@@ -94,9 +99,10 @@ const NO_LINK: &str = "there is no link to the center now: try again when `statu
 impl Bridge {
     pub(super) fn command(&mut self, id: CommandId, command: Command) {
         match command {
-            Command::Create { name, room } => self.probe(id, room, Goal::Create(name)),
-            Command::Join { group, room } => self.probe(id, room, Goal::Join(group)),
-            Command::Map { group, room } => self.probe(id, room, Goal::Map(group)),
+            Command::Create { name, room, members } => self.probe(id, room, Goal::Create(name), members),
+            Command::Join { group, room, members } => self.probe(id, room, Goal::Join(group), members),
+            Command::Map { group, room, members } => self.probe(id, room, Goal::Map(group), members),
+            Command::SetSource { group, source } => self.set_source(id, group, source),
             Command::Unmap { group } => self.end(id, group, Ending::Unmap),
             Command::Leave { group } if self.rooms.contains_key(&group) => self.end(id, group, Ending::Leave),
             Command::Leave { group } => self.ask(id, RequestBody::LeaveGroup { group }),
@@ -171,51 +177,6 @@ impl Bridge {
         self.request(RequestBody::ShowGroup { group }, Asked::Describe(id, changes));
     }
 
-    /// The edit is answered once it is on disk; from there it goes the way of messages, in their order.
-    fn edit_list(&mut self, id: CommandId, group: GroupNumber, people: &[PersonEdit]) {
-        if !self.rooms.contains_key(&group) {
-            let text = format!("no room is mapped to group {group} here: the list is edited where the group's room is");
-            return self.cx.reply(id, refused(text));
-        }
-        if self.rooms.get(&group).is_some_and(|room| room.mapping.ending.is_some()) {
-            return self.cx.reply(id, refused(format!("the mapping of group {group} is being ended")));
-        }
-        let mut edits = BTreeMap::new();
-        for PersonEdit { person, listed } in people {
-            let Some(user) = self.cx.config.person(person) else {
-                let text =
-                    format!("{person:?} is no account of this company: give a user name, or a JID of its domains");
-                return self.cx.reply(id, Reply::Refused { condition: Some(Condition::InvalidAccount), text });
-            };
-            // Of a person named twice the last counts.
-            edits.insert(user, listed.clone());
-        }
-        let edits: Vec<_> = edits.into_iter().map(|(user, listed)| AccountEdit { user, listed }).collect();
-        self.with(group, |room, cx| {
-            room.edit_list(cx, &edits);
-            cx.reply_after(id, Reply::Done);
-        });
-    }
-
-    /// A person keeps the name that the list has.
-    fn set_role(&mut self, id: CommandId, group: GroupNumber, person: &str, role: Role) {
-        let user = self.cx.config.person(person);
-        let known = self.rooms.get(&group).zip(user.as_ref()).and_then(|(room, user)| room.own_listed(user).cloned());
-        match known {
-            Some(listed) => {
-                let listed = Some(Listed { role, ..listed });
-                self.edit_list(id, group, &[PersonEdit { person: person.to_owned(), listed }]);
-            }
-            None => {
-                let text = format!(
-                    "{person:?} is not on the list of group {group}, or the center has not told it yet; `member list {group}` \
-                     shows who is, and `member add` adds a person"
-                );
-                self.cx.reply(id, Reply::Refused { condition: Some(Condition::NotOnList), text });
-            }
-        }
-    }
-
     fn end(&mut self, id: CommandId, group: GroupNumber, how: Ending) {
         if !self.rooms.contains_key(&group) {
             return self
@@ -227,7 +188,7 @@ impl Bridge {
 
     // ------------------------------------------------------------ looking at a room
 
-    fn probe(&mut self, command: CommandId, room: RoomJid, goal: Goal) {
+    fn probe(&mut self, command: CommandId, room: RoomJid, goal: Goal, source: Option<Source>) {
         let taken = match &goal {
             Goal::Join(group) | Goal::Map(group) => self.rooms.get(group),
             Goal::Create(_) => None,
@@ -251,7 +212,7 @@ impl Bridge {
         let request = self.cx.next_request();
         self.cx.room(&room, RoomAction::Info { request });
         let until = self.cx.in_ms(ENTERED_WITHIN);
-        let probe = Probe { command, step: Step::Looking(request), archive: false, goal, until };
+        let probe = Probe { command, step: Step::Looking(request), archive: false, open: false, source, goal, until };
         self.commands.probes.insert(room, probe);
     }
 
@@ -261,6 +222,8 @@ impl Bridge {
             (Step::Looking(awaited), RoomEvent::Answer { request, answer }) if *awaited == request => match answer {
                 Ok(Answer::Info(info)) => {
                     probe.archive = info.archive;
+                    probe.open = !info.members_only || info.moderated;
+                    probe.source.get_or_insert(Source::of_room(info.members_only));
                     probe.step = Step::Entering;
                     let nick = self.cx.config.nick.clone();
                     self.cx.room(room, RoomAction::Enter { mouth: PROBE, nick });
@@ -277,9 +240,13 @@ impl Bridge {
             (Step::Entering, RoomEvent::In { mouth: PROBE, affiliation, created, .. }) => {
                 match unfit(affiliation, created) {
                     Some(why) => self.probe_fails(room, why),
-                    None => self.ask_for_mapping(room),
+                    None => self.close(room),
                 }
             }
+            (Step::Closing(awaited), RoomEvent::Answer { request, answer }) if *awaited == request => match answer {
+                Ok(_) => self.ask_for_mapping(room),
+                Err(refusal) => self.probe_fails(room, &cannot_close(&refusal.condition)),
+            },
             (Step::Entering, RoomEvent::JoinRefused { mouth: PROBE, refusal }) => {
                 let hint = match refusal.condition.as_ref() {
                     "conflict" => "the gateway's nick is taken there: set another in gateway.toml",
@@ -292,6 +259,17 @@ impl Bridge {
             }
             _ => {}
         }
+    }
+
+    /// Where the list says who reads, the room is closed to all others before anything is asked of the center.
+    fn close(&mut self, room: &RoomJid) {
+        let Some(probe) = self.commands.probes.get_mut(room) else { return };
+        if !probe.open || !probe.source.is_some_and(Source::protects_reading) {
+            return self.ask_for_mapping(room);
+        }
+        let request = self.cx.next_request();
+        probe.step = Step::Closing(request);
+        self.cx.room(room, RoomAction::MakeMembersOnly { request });
     }
 
     fn ask_for_mapping(&mut self, room: &RoomJid) {
@@ -425,6 +403,7 @@ impl Bridge {
             name: info.about.name.clone(),
             room: room.clone(),
             archive: probe.archive,
+            source: probe.source,
             ending: None,
             suspended: Vec::new(),
             members: info.members.iter().map(|m| (gateway(m), m.display.clone())).collect(),

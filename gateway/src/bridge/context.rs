@@ -9,7 +9,7 @@ use intergroup_schemas::rate::Rate;
 use ring::digest;
 
 use super::action::{Action, CommandId, Level, Reply, Report, RequestId, RoomAction, Ticket};
-use super::limits::{AUTHOR_RATE, CAUTIOUS_FOR, CREDIT_BYTES, PARTS};
+use super::limits::{AUTHOR_RATE, CAUTIOUS_FOR, CREDIT_BYTES, PARTS, UNSEEN_DAYS};
 use super::names::{self, IdMaker};
 use super::room::{After, StandingText};
 use crate::ids::{BareJid, Nick, RoomJid};
@@ -32,6 +32,8 @@ pub struct Config {
     pub author_rate: Rate,
     /// Where rooms name the companies that they are shared with.
     pub standing: StandingText,
+    /// Where whoever comes into a room is a member, who was not seen for so many days is not any more.
+    pub unseen_days: u32,
     /// Fresh random bytes of this process: names of epochs and jitter come from them.
     pub entropy: [u8; 32],
 }
@@ -45,6 +47,7 @@ impl Default for Config {
             nick: Nick::from("Intergroup"),
             relay_window: limits::RELAY_WINDOW,
             author_rate: AUTHOR_RATE,
+            unseen_days: UNSEEN_DAYS,
             standing: StandingText::default(),
             entropy: [0; 32],
         }

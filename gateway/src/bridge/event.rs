@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::action::{CommandId, ListReader, RequestId, Ticket};
 use super::number::{Caller, Visit};
 use crate::ids::{BareJid, MessageId, Mouth, Nick, OccupantId, RoomJid, StanzaId, Who};
-use crate::store::{OutboxRow, PostedRow};
+use crate::store::{OutboxRow, PostedRow, Source};
 
 /// What the shell tells the core.
 #[derive(Debug, Clone)]
@@ -97,6 +97,8 @@ pub enum Command {
         name: String,
         /// The room.
         room: RoomJid,
+        /// Where the company's people on the group's user list come from; none: from what fits the room as it is.
+        members: Option<Source>,
     },
     /// Join a group and map a room to it.
     Join {
@@ -104,6 +106,8 @@ pub enum Command {
         group: GroupNumber,
         /// The room.
         room: RoomJid,
+        /// Where the company's people on the group's user list come from; none: from what fits the room as it is.
+        members: Option<Source>,
     },
     /// Map a room to a group that the gateway belongs to but has no room for.
     Map {
@@ -111,6 +115,15 @@ pub enum Command {
         group: GroupNumber,
         /// The room.
         room: RoomJid,
+        /// Where the company's people on the group's user list come from; none: from what fits the room as it is.
+        members: Option<Source>,
+    },
+    /// Change where the company's people on a group's user list come from.
+    SetSource {
+        /// The group.
+        group: GroupNumber,
+        /// From where.
+        source: Source,
     },
     /// End the mapping of a group, after its outbox has drained; membership stays.
     Unmap {

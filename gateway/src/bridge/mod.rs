@@ -13,6 +13,7 @@ mod event;
 mod limits;
 mod names;
 mod number;
+mod people;
 mod room;
 pub mod status;
 #[cfg(test)]
@@ -31,7 +32,7 @@ pub use event::{
     AboutEdit, Affiliation, Answer, Command, Content, Event, Gone, Page, PersonEdit, Refusal, Role, RoomEvent,
     RoomInfo, RoomMessage,
 };
-pub use limits::AUTHOR_RATE;
+pub use limits::{AUTHOR_RATE, UNSEEN_DAYS};
 pub use number::{Caller, CommandsOf, Declined, Mark, Member, MemberAt, Members, Span, Visit, VisitAnswer};
 pub use room::StandingText;
 
@@ -82,6 +83,9 @@ impl Bridge {
         }
         for (group, mouth) in snapshot.entered {
             rows.entry(group).or_default().entered.insert(mouth);
+        }
+        for row in snapshot.attendance {
+            rows.entry(row.group).or_default().attendance.push(row);
         }
         for row in snapshot.notices {
             rows.entry(row.group).or_default().notices.push(row);

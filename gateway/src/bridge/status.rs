@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use intergroup_schemas::ids::{GroupNumber, ListVersion, Seq};
 use serde::{Deserialize, Serialize};
 
+use crate::store::Source;
+
 /// The bridge's figures.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -31,6 +33,8 @@ pub struct RoomStatus {
     pub state: String,
     /// What an administrator must do before it goes on, if anything.
     pub alarm: Option<String>,
+    /// Where the company's people on the group's user list come from; none before the room was looked at.
+    pub source: Option<Source>,
     /// Messages on disk that the center has not decided yet.
     pub waiting: u64,
     /// The last entry of the group's stream that has its outcome here.

@@ -81,10 +81,15 @@ fn request(command: Command) -> Option<Request> {
     Some(match command {
         Command::Init(_) | Command::Enroll { .. } | Command::Serve | Command::Member(_) => return None,
         Command::Status => Request::Status,
-        Command::Map { group, room } => Request::Map { group, room },
+        Command::Map { group, room, members } => Request::Map { group, room, members: members.map(Into::into) },
         Command::Unmap { group } => Request::Unmap { group },
-        Command::Group(Group::Create { name, room }) => Request::Create { name, room },
-        Command::Group(Group::Join { group, room }) => Request::Join { group, room },
+        Command::Group(Group::Create { name, room, members }) => {
+            Request::Create { name, room, members: members.map(Into::into) }
+        }
+        Command::Group(Group::Join { group, room, members }) => {
+            Request::Join { group, room, members: members.map(Into::into) }
+        }
+        Command::Group(Group::Members { group, members }) => Request::SetSource { group, members: members.into() },
         Command::Group(Group::Allow { group, enterprise }) => Request::Allow { group, enterprise },
         Command::Group(Group::Leave { group }) => Request::Leave { group },
         Command::Group(Group::List) => Request::List,

@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use intergroup_schemas::ids::{EnterpriseId, GroupNumber};
 
 use crate::config::Dir;
+use crate::store::Source;
 
 /// Bridges rooms of your own XMPP server to groups that span companies.
 #[derive(Debug, Parser)]
@@ -52,8 +53,7 @@ pub(super) enum Command {
     /// Groups
     #[command(subcommand)]
     Group(Group),
-    /// The people of groups. As long as none of this company is on a group's user list, everybody in its room may speak;
-    /// from the first on, only those on the list
+    /// The people of groups: who may speak and read in them, by name
     #[command(subcommand)]
     Member(Member),
     /// Map a room to a group that this gateway belongs to
@@ -63,6 +63,10 @@ pub(super) enum Command {
         /// The room: its name, or its address
         #[arg(long)]
         room: String,
+        /// Where this company's people on the user list come from; by default affiliations in a room for members only, and
+        /// occupants in any other
+        #[arg(long, value_enum)]
+        members: Option<SourceName>,
     },
     /// End the mapping of a group; membership stays
     Unmap {
@@ -80,6 +84,10 @@ pub(super) enum Group {
         /// The room: its name, or its address
         #[arg(long)]
         room: String,
+        /// Where this company's people on the user list come from; by default affiliations in a room for members only, and
+        /// occupants in any other
+        #[arg(long, value_enum)]
+        members: Option<SourceName>,
     },
     /// Join a group and map a room to it
     Join {
@@ -88,6 +96,10 @@ pub(super) enum Group {
         /// The room: its name, or its address
         #[arg(long)]
         room: String,
+        /// Where this company's people on the user list come from; by default affiliations in a room for members only, and
+        /// occupants in any other
+        #[arg(long, value_enum)]
+        members: Option<SourceName>,
     },
     /// Allow an enterprise to join (the owner only)
     Allow {
@@ -95,6 +107,14 @@ pub(super) enum Group {
         group: GroupNumber,
         /// The enterprise's id at the center
         enterprise: EnterpriseId,
+    },
+    /// Change where this company's people on a group's user list come from
+    Members {
+        /// The group's number
+        group: GroupNumber,
+        /// From where
+        #[arg(value_enum)]
+        members: SourceName,
     },
     /// Leave a group, after everything said in its room has gone out
     Leave {
@@ -186,6 +206,27 @@ pub(super) enum Member {
     },
 }
 
+/// Where a company's people on a user list come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum SourceName {
+    /// Members, admins and owners of the room, and the room is for them alone
+    Affiliations,
+    /// Whoever enters the room, until banned, removed, or not seen for some days
+    Occupants,
+    /// Whom `member add` and `member import` name, and the room is for them alone
+    Explicit,
+}
+
+impl From<SourceName> for Source {
+    fn from(name: SourceName) -> Self {
+        match name {
+            SourceName::Affiliations => Source::Affiliations,
+            SourceName::Occupants => Source::Occupants,
+            SourceName::Explicit => Source::Explicit,
+        }
+    }
+}
+
 /// Who may speak in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum PolicyName {
@@ -249,12 +290,16 @@ mod tests {
         let args = parse("group create Apollo --room apollo --json --dir /x").unwrap();
         assert!(args.common.json && args.common.dir().0.ends_with("x"));
         assert!(
-            matches!(args.command, Command::Group(Group::Create { name, room }) if name == "Apollo" && room == "apollo")
+            matches!(args.command, Command::Group(Group::Create { name, room, .. }) if name == "Apollo" && room == "apollo")
         );
         let args = parse("group allow 10001 globex").unwrap();
         assert!(matches!(args.command, Command::Group(Group::Allow { group: GroupNumber(10_001), .. })));
         assert!(matches!(parse("group join 10001 --room apollo").unwrap().command, Command::Group(Group::Join { .. })));
         assert!(matches!(parse("enroll - --dir /x").unwrap().command, Command::Enroll { code: Some(c) } if c == "-"));
+        let join = parse("group join 10001 --room apollo --members explicit").unwrap().command;
+        assert!(matches!(join, Command::Group(Group::Join { members: Some(SourceName::Explicit), .. })));
+        let members = parse("group members 10001 occupants").unwrap().command;
+        assert!(matches!(members, Command::Group(Group::Members { members: SourceName::Occupants, .. })));
         assert!(matches!(parse("enroll").unwrap().command, Command::Enroll { code: None }));
         assert!(matches!(parse("map 1 --room a").unwrap().command, Command::Map { .. }));
         let args = parse("group describe 10001 --subject Launch --policy announcements").unwrap();

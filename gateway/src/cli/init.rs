@@ -92,6 +92,7 @@ fn gather(init: Init) -> Result<(Config, Secret)> {
             proxy,
             standing: StandingText::default(),
             author_rate: AuthorRate::default(),
+            members: Default::default(),
         }
         .checked()?,
         secret,

@@ -6,6 +6,7 @@ use intergroup_schemas::link::{Standing, Timestamp};
 use intergroup_schemas::list::{AccountRow, Listed, Policy, Role};
 
 use crate::control::{Answer, Group, Request, Status};
+use crate::store::Source;
 
 /// The answer to a request, each line ended.
 pub(super) fn text(request: &Request, answer: &Answer) -> String {
@@ -84,6 +85,14 @@ fn member(row: &AccountRow) -> String {
     }
 }
 
+fn source(source: Source) -> &'static str {
+    match source {
+        Source::Affiliations => "affiliations",
+        Source::Occupants => "occupants",
+        Source::Explicit => "commands",
+    }
+}
+
 fn time(at: Timestamp) -> String {
     at.to_wire()
 }
@@ -118,11 +127,12 @@ fn status(status: &Status) -> String {
         add(
             "room",
             format!(
-                "{} {:?} {}: {}; {} waiting to go out, {} of {} in the room, {} puppets, {} parked",
+                "{} {:?} {}: {}, members from {}; {} waiting to go out, {} of {} in the room, {} puppets, {} parked",
                 room.group,
                 room.name,
                 room.room,
                 room.state,
+                room.source.map_or("what the room is", source),
                 room.waiting,
                 room.settled,
                 room.received,
@@ -173,7 +183,7 @@ mod tests {
             members: vec![member],
         };
         let answer = Answer::Group(Group { info, room: Some("apollo@c.example".into()) });
-        let create = Request::Create { name: String::new(), room: String::new() };
+        let create = Request::Create { name: String::new(), room: String::new(), members: None };
         assert_eq!(text(&create, &answer), "10001\n");
         let shown = text(&Request::Show { group: GroupNumber(10_001) }, &answer);
         assert!(shown.starts_with("10001  Apollo  member, apollo@c.example\n"), "{shown}");

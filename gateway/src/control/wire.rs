@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bridge::status::RoomStatus;
 use crate::bridge::{AboutEdit, PersonEdit};
 use crate::ids::RoomJid;
+use crate::store::Source;
 
 /// What a command asks for: `{"command":"create","name":"Apollo","room":"apollo"}`. A room is written as people write it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub enum Request {
         name: String,
         /// The room.
         room: String,
+        /// Where the company's people on the user list come from; none: from what fits the room as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        members: Option<Source>,
     },
     /// Join a group and map a room to it.
     Join {
@@ -34,6 +38,9 @@ pub enum Request {
         group: GroupNumber,
         /// The room.
         room: String,
+        /// Where the company's people on the user list come from; none: from what fits the room as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        members: Option<Source>,
     },
     /// Map a room to a group that the gateway belongs to.
     Map {
@@ -41,6 +48,16 @@ pub enum Request {
         group: GroupNumber,
         /// The room.
         room: String,
+        /// Where the company's people on the user list come from; none: from what fits the room as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        members: Option<Source>,
+    },
+    /// Change where the company's people on a group's user list come from.
+    SetSource {
+        /// The group.
+        group: GroupNumber,
+        /// From where.
+        members: Source,
     },
     /// End a mapping; membership stays.
     Unmap {
@@ -225,7 +242,7 @@ mod tests {
     #[test]
     fn the_lines_are_as_documented() {
         let line = |request: &Request| serde_json::to_string(request).unwrap();
-        let create = Request::Create { name: "Apollo".into(), room: "apollo".into() };
+        let create = Request::Create { name: "Apollo".into(), room: "apollo".into(), members: None };
         assert_eq!(line(&create), r#"{"command":"create","name":"Apollo","room":"apollo"}"#);
         let allow = Request::Allow { group: GroupNumber(10_001), enterprise: "globex".parse().unwrap() };
         assert_eq!(line(&allow), r#"{"command":"allow","group":10001,"enterprise":"globex"}"#);

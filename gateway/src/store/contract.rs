@@ -31,6 +31,7 @@ fn mapping(group: GroupNumber) -> Mapping {
         name: "Apollo \"11\"".into(),
         room: "apollo@conference.acme.test".into(),
         archive: true,
+        source: Some(Source::Explicit),
         ending: Some(Ending::Leave),
         members: vec![("acme/main".parse().unwrap(), "Acme".parse().unwrap())],
         suspended: vec!["globex".parse().unwrap()],
@@ -127,6 +128,10 @@ fn own(group: GroupNumber, user: &str, is: bool, n: Option<u64>) -> OwnRow {
     OwnRow { group, user: user.parse().unwrap(), listed: listed(is), n: n.map(N) }
 }
 
+fn attendance(group: GroupNumber, user: &str, day: i64, barred: bool) -> AttendanceRow {
+    AttendanceRow { group, user: user.parse().unwrap(), day, barred }
+}
+
 fn account(account: &str, version: u64, is: bool) -> AccountRow {
     AccountRow { account: account.parse().unwrap(), version: ListVersion(version), listed: listed(is) }
 }
@@ -169,6 +174,10 @@ fn filled(group: GroupNumber) -> Vec<Change> {
         Change::Entered { group, mouth: puppet(4) },
         Change::Notice(notice(group, 1)),
         Change::Notice(notice(group, 2)),
+        Change::Attendance(attendance(group, "gone", 1, false)),
+        Change::Attendance(attendance(group, "alice", 20_000, false)),
+        Change::Attendance(attendance(group, "alice", 20_001, true)),
+        Change::AttendanceGone { group, user: "gone".parse().unwrap() },
         Change::Own(own(group, "gone", true, None)),
         Change::Own(own(group, "gone", false, None)),
         Change::Own(own(group, "removed", false, Some(4))),
@@ -206,6 +215,7 @@ fn keeps_everything(mut store: Box<dyn Store>, reopen: impl Fn(Box<dyn Store>) -
     entered.sort();
     assert_eq!(entered, [(A, ear(4)), (A, puppet(4)), (B, ear(4)), (B, puppet(4))]);
     assert_eq!(all.notices, [notice(A, 2), notice(B, 2)]);
+    assert_eq!(all.attendance, [attendance(A, "alice", 20_001, true), attendance(B, "alice", 20_001, true)]);
     let own_of = |group| [own(group, "alice", true, None), own(group, "removed", false, Some(4))];
     assert_eq!(all.own, [own_of(A), own_of(B)].concat());
     let list = [account("acme/b", 5, true), account("globex/a", 2, true)];
@@ -333,9 +343,10 @@ fn a_batch_that_fails_leaves_nothing() {
 /// Version 1 had no edits in its outbox, version 2 no lists.
 #[test]
 fn a_store_of_an_older_version_goes_on_as_it_is() {
-    const LISTS: &str = "DROP TABLE own; DROP TABLE listed;";
+    const LISTS: &str = "DROP TABLE attendance; DROP TABLE own; DROP TABLE listed;";
     goes_on_as_it_is(&format!("{LISTS} ALTER TABLE outbox DROP COLUMN edit; PRAGMA user_version = 1;"));
     goes_on_as_it_is(&format!("{LISTS} PRAGMA user_version = 2;"));
+    goes_on_as_it_is("DROP TABLE attendance; PRAGMA user_version = 3;");
 }
 
 fn goes_on_as_it_is(older: &str) {

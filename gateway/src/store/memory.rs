@@ -9,7 +9,8 @@ use intergroup_schemas::ids::{AccountId, GroupNumber, N, Seq, UserId};
 use intergroup_schemas::list::AccountRow;
 
 use super::{
-    Change, Generation, Mapping, NoticeRow, OutboxRow, OwnRow, Owner, ParkedRow, PostedRow, Snapshot, Store, StoreError,
+    AttendanceRow, Change, Generation, Mapping, NoticeRow, OutboxRow, OwnRow, Owner, ParkedRow, PostedRow, Snapshot,
+    Store, StoreError,
 };
 use crate::ids::{BareJid, MessageId, Mouth, OccupantId, StanzaId};
 
@@ -35,6 +36,7 @@ struct Tables {
     entered: BTreeMap<Mouth, ()>,
     notices: BTreeMap<(BareJid, Condition), NoticeRow>,
     own: BTreeMap<UserId, OwnRow>,
+    attendance: BTreeMap<UserId, AttendanceRow>,
     listed: BTreeMap<AccountId, AccountRow>,
 }
 
@@ -89,6 +91,7 @@ impl Store for MemoryStore {
             all.entered.extend(t.entered.keys().map(|mouth| (*group, mouth.clone())));
             all.notices.extend(t.notices.values().cloned());
             all.own.extend(t.own.values().cloned());
+            all.attendance.extend(t.attendance.values().cloned());
         }
         Ok(all)
     }
@@ -148,6 +151,8 @@ impl Tables {
             Change::Fenced { life, .. } => self.entered.retain(|mouth, ()| mouth.life >= life),
             Change::Notice(row) => drop(self.notices.insert((row.author.clone(), row.condition), row)),
             Change::Own(OwnRow { user, listed: None, n: None, .. }) => drop(self.own.remove(&user)),
+            Change::Attendance(row) => drop(self.attendance.insert(row.user.clone(), row)),
+            Change::AttendanceGone { user, .. } => drop(self.attendance.remove(&user)),
             Change::Own(row) => drop(self.own.insert(row.user.clone(), row)),
             Change::Listed { rows, .. } => {
                 for row in rows {

@@ -9,6 +9,7 @@
 mod contract;
 pub mod embedded;
 pub mod memory;
+mod people;
 pub mod task;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,8 @@ use intergroup_schemas::ids::{
 use intergroup_schemas::link::Timestamp;
 use intergroup_schemas::list::{AccountEdit, AccountRow, Listed};
 use serde::{Deserialize, Serialize};
+
+pub use people::{AttendanceRow, Source};
 
 use crate::ids::{BareJid, Life, MessageId, Mouth, OccupantId, RoomJid, StanzaId, Who};
 
@@ -107,6 +110,15 @@ pub enum Change {
     },
     /// What an author is to be told, or has been told, of messages that did not cross.
     Notice(NoticeRow),
+    /// When somebody was seen last in a room whose members are whoever comes.
+    Attendance(AttendanceRow),
+    /// Somebody is not a member any more; nothing is kept of when they were seen.
+    AttendanceGone {
+        /// The group.
+        group: GroupNumber,
+        /// Who.
+        user: UserId,
+    },
     /// An account of the enterprise itself, as it is to stand on the group's user list.
     Own(OwnRow),
     /// Accounts of the group's user list have changed; those without `listed` are no longer on it.
@@ -136,6 +148,7 @@ impl Change {
             Change::Parked(row) => row.group,
             Change::Notice(row) => row.group,
             Change::Own(row) => row.group,
+            Change::Attendance(row) => row.group,
             Change::MappingGone(group)
             | Change::OutboxClear(group)
             | Change::OutboxTrim { group, .. }
@@ -144,6 +157,7 @@ impl Change {
             | Change::PostedTrim { group, .. }
             | Change::Occupant { group, .. }
             | Change::ParkedGone { group, .. }
+            | Change::AttendanceGone { group, .. }
             | Change::Entered { group, .. }
             | Change::Fenced { group, .. }
             | Change::Listed { group, .. }
@@ -169,6 +183,10 @@ pub struct Mapping {
     pub room: RoomJid,
     /// Whether the room kept an archive when it was mapped. It must still do so, or not, as then.
     pub archive: bool,
+    /// Where the company's people on the group's user list come from; none: not chosen yet, by the room itself when it is looked
+    /// at next.
+    #[serde(default)]
+    pub source: Option<Source>,
     /// Set while the mapping is being ended.
     pub ending: Option<Ending>,
     /// The member gateways as of `list`, with their enterprises' display names.
@@ -426,6 +444,8 @@ pub struct Snapshot {
     pub notices: Vec<NoticeRow>,
     /// The enterprise's own accounts on the user lists.
     pub own: Vec<OwnRow>,
+    /// Who was seen when, in rooms whose members are whoever comes.
+    pub attendance: Vec<AttendanceRow>,
 }
 
 /// A place to keep all this.

@@ -19,8 +19,8 @@ impl Firm {
         if self.gateway.asked.is_none() && self.mapping().is_none() {
             let room = self.room.clone();
             let command = match self.me {
-                0 => Command::Create { name: "Apollo".to_owned(), room },
-                _ => Command::Join { group: GROUP, room },
+                0 => Command::Create { name: "Apollo".to_owned(), room, members: None },
+                _ => Command::Join { group: GROUP, room, members: None },
             };
             self.gateway.asked = Some(CommandId(self.gateway.commands + 1));
             self.command(net, command);

@@ -125,6 +125,8 @@ pub(super) fn change_name(change: &Change) -> &'static str {
         Change::Entered { .. } => "entered",
         Change::Fenced { .. } => "fenced",
         Change::Notice(_) => "notice",
+        Change::Attendance(_) => "attendance",
+        Change::AttendanceGone { .. } => "attendance gone",
         Change::Own(_) => "own",
         Change::Listed { .. } => "listed",
         Change::Unlisted { .. } => "unlisted",

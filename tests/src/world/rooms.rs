@@ -120,6 +120,26 @@ impl Company {
         bail!("{room} was not told that it is shared in group {number}")
     }
 
+    /// Returns when the gateway shows exactly these accounts of a company on a group's user list.
+    ///
+    /// # Errors
+    /// It does not after a minute.
+    pub async fn list_is(&self, number: &str, of: &str, accounts: &[String]) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let list = self.gateway()?.json(&["member", "list", number]).await;
+            let rows = list.as_ref().ok().and_then(|list| list["rows"].as_array());
+            let mut shown: Vec<_> = rows.into_iter().flatten().filter_map(|row| row["account"].as_str()).collect();
+            shown.retain(|account| account.split('/').next() == Some(of));
+            shown.sort_unstable();
+            if shown == accounts {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "{}: the list of {number} is {list:?}, not {accounts:?}", self.id);
+            sleep(RETRY).await;
+        }
+    }
+
     /// What the gateway's status says of a room.
     ///
     /// # Errors

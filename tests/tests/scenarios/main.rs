@@ -3,6 +3,7 @@
 mod crowd;
 mod demo;
 mod groups;
+mod members;
 mod moderation;
 mod number;
 mod pair;

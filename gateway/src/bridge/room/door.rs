@@ -10,7 +10,7 @@ use crate::bridge::context::Context;
 use crate::bridge::event::{Affiliation, Answer, Gone, Refusal, RoomInfo};
 use crate::bridge::limits::{ENTERED_WITHIN, PARKED_RETRY, RETRY};
 use crate::ids::{Mouth, Nick, OccupantId, Who};
-use crate::store::{Change, Owner};
+use crate::store::{Change, Owner, Source};
 
 /// Where we are with the room.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ enum Phase {
     Waiting(Timestamp),
     /// disco#info is asked for.
     Looking(RequestId),
+    /// The room is being closed to all but its members.
+    Closing(RequestId),
     /// The number of our new life is being written.
     Numbering,
     /// Everybody of older lives was sent out; the fence is awaited.
@@ -69,7 +71,7 @@ impl Door {
     }
 
     pub(super) fn awaits(&self, request: RequestId) -> bool {
-        matches!(self.phase, Phase::Looking(r) | Phase::Fencing(r) if r == request)
+        matches!(self.phase, Phase::Looking(r) | Phase::Closing(r) | Phase::Fencing(r) if r == request)
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
@@ -83,7 +85,9 @@ impl Door {
         match self.phase {
             Phase::Down => "waits for the server",
             Phase::Waiting(_) => "tries again in a moment",
-            Phase::Looking(_) | Phase::Numbering | Phase::Fencing(_) | Phase::Entering(_) => "is entering the room",
+            Phase::Looking(_) | Phase::Closing(_) | Phase::Numbering | Phase::Fencing(_) | Phase::Entering(_) => {
+                "is entering the room"
+            }
             Phase::CatchingUp => "is reading the room's archive",
             Phase::Ready => "connected",
             Phase::Parked(_) => "stopped",
@@ -114,6 +118,15 @@ pub(in crate::bridge) fn unfit(affiliation: Affiliation, created: bool) -> Optio
         );
     }
     None
+}
+
+/// Why a room whose list says who reads cannot be closed to others.
+pub(in crate::bridge) fn cannot_close(condition: &str) -> String {
+    format!(
+        "the room cannot be made for members only ({condition}), so anybody could read what other companies say: make gateway@COMPONENT \
+         an admin of the room service (see the README) or an owner of this room, or let everybody in it be a member with `group \
+         members NUMBER occupants`"
+    )
 }
 
 impl Room {
@@ -157,6 +170,10 @@ impl Room {
             (Phase::Looking(_), Err(r)) if matches!(r.condition.as_ref(), "item-not-found" | "gone") => {
                 self.park(cx, "the room does not exist any more: make it again, or end the mapping with `unmap`");
             }
+            (Phase::Closing(_), Ok(_)) => self.will_begin_life(cx),
+            (Phase::Closing(_), Err(r)) if &*r.condition != "remote-server-timeout" => {
+                self.park(cx, cannot_close(&r.condition));
+            }
             (Phase::Fencing(_), Ok(_)) => self.fenced(cx),
             (_, other) => {
                 let why = other.err().map_or("no usable answer".into(), |r| format!("{} {}", r.condition, r.text));
@@ -174,6 +191,20 @@ impl Room {
             };
             return self.park(cx, why);
         }
+        if self.mapping.source.is_none() {
+            self.mapping.source = Some(Source::of_room(info.members_only));
+            self.dirty(cx);
+        }
+        if self.source().protects_reading() && (!info.members_only || info.moderated) {
+            let request = cx.next_request();
+            self.act(cx, RoomAction::MakeMembersOnly { request });
+            self.door.phase = Phase::Closing(request);
+            return;
+        }
+        self.will_begin_life(cx);
+    }
+
+    fn will_begin_life(&mut self, cx: &mut Context) {
         // A number that was used before is never used again, whatever happens next.
         self.mapping.life.0 += 1;
         self.will_enter(cx, self.mouth(Who::Ear));
@@ -248,7 +279,8 @@ impl Room {
             self.report(cx, Level::Info, "the room is in order again");
         }
         self.door.phase = Phase::CatchingUp;
-        self.catch_up(cx);
+        // Who belongs to the group now comes before what was said meanwhile.
+        self.read_members(cx);
     }
 
     /// The archive has been read to its end, and live messages go on from there.

@@ -172,6 +172,9 @@ impl Room {
         let Some(user) = cx.config.user(&author) else {
             return self.refuse_here(cx, &author, Condition::ForeignAuthor);
         };
+        if let Some(condition) = self.keeps_here(cx, &user, message.nick.as_ref()) {
+            return self.refuse_here(cx, &author, condition);
+        }
         let nick = message.nick.as_ref().and_then(|n| DisplayName::neutral(n.as_str()));
         let nick = nick.or_else(|| user.as_str().parse().ok()).unwrap_or_else(someone);
         let source = id.map(|id| source(&self.mapping.room, &id));
@@ -233,6 +236,10 @@ impl Room {
                 self.refuse_here(cx, author, Condition::ForeignAuthor);
                 continue;
             };
+            if let Some(condition) = self.keeps_here(cx, &user, None) {
+                self.refuse_here(cx, author, condition);
+                continue;
+            }
             if !pace.take(cx.config.author_rate, row.at) {
                 self.refuse_here(cx, author, Condition::TooFast);
                 continue;

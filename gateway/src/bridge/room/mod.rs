@@ -5,8 +5,8 @@
 //!
 //! The files, in the order in which a message meets them: `door` (our occupants enter), `reader` (the archive is read),
 //! `intake` (what of it crosses), `audience` (for whom it was said), `pace` (how fast), `outbox` (to the center), `stream` (from the
-//! center), `list` (who may speak), `post` (into the room), `puppets`, `by_number` (what is said to the group's number), `standing` (the companies are
-//! named), `notices` (authors are told), `ending`.
+//! center), `list` (who may speak), `members` (where that comes from), `post` (into the room), `puppets`, `by_number` (what is said to
+//! the group's number), `standing` (the companies are named), `notices` (authors are told), `ending`.
 
 mod announcements;
 mod audience;
@@ -15,6 +15,7 @@ mod door;
 mod ending;
 mod intake;
 mod list;
+mod members;
 mod notices;
 mod outbox;
 mod pace;
@@ -37,14 +38,15 @@ use super::context::Context;
 use super::event::{Answer, Refusal, RoomEvent};
 use super::status::RoomStatus;
 use crate::ids::{Account, Mouth, Nick, Who};
-use crate::store::{Change, Mapping, NoticeRow, OwnRow, Owner, ParkedRow, PostedRow};
+use crate::store::{AttendanceRow, Change, Mapping, NoticeRow, OwnRow, Owner, ParkedRow, PostedRow};
 
-pub(super) use door::unfit;
+pub(super) use door::{cannot_close, unfit};
 pub use standing::StandingText;
 
 use by_number::ByNumber;
 use door::Door;
 use list::List;
+use members::Members;
 use notices::Notices;
 use outbox::Outbox;
 use pace::Pace;
@@ -108,6 +110,7 @@ pub(super) struct Room {
     by_number: ByNumber,
     subject: Subject,
     list: List,
+    members: Members,
     /// What is on disk.
     durable: Marks,
     /// What will be when the commit under way is.
@@ -128,6 +131,7 @@ pub(super) struct Rows {
     pub(super) entered: BTreeSet<Mouth>,
     pub(super) notices: Vec<NoticeRow>,
     pub(super) own: Vec<OwnRow>,
+    pub(super) attendance: Vec<AttendanceRow>,
 }
 
 impl Room {
@@ -146,6 +150,7 @@ impl Room {
             by_number: ByNumber::new(&mapping),
             subject: Subject::default(),
             list: List::new(&mapping, rows.own, now),
+            members: Members::new(rows.attendance),
             durable: marks,
             flying: marks,
             era: 0,
@@ -196,6 +201,7 @@ impl Room {
     /// Everything that only holds while we are in the room.
     fn forget_room(&mut self, cx: &mut Context) {
         self.people.all_gone();
+        self.members.forget();
         self.puppets.all_gone();
         self.archive.stop();
         self.subject.forget();
@@ -226,10 +232,17 @@ impl Room {
                     }
                 }
             }
-            RoomEvent::Occupant { nick, real, ours, occupant_id, .. } => {
-                self.occupant_is_in(cx, nick, real, ours, occupant_id);
+            RoomEvent::Occupant { nick, real, ours, occupant_id, affiliation, .. } => {
+                if let (Some(real), None) = (&real, &ours) {
+                    self.is_here(cx, &nick, real, affiliation);
+                }
+                self.occupant_is_in(cx, nick.clone(), real, ours, occupant_id);
+                self.people.set_affiliation(&nick, affiliation);
             }
-            RoomEvent::Gone { nick, how } => self.people.gone(&nick, &how),
+            RoomEvent::Gone { nick, how } => {
+                self.has_gone(cx, &nick, &how);
+                self.people.gone(&nick, &how);
+            }
             RoomEvent::Out { mouth, how } => {
                 if mouth.life == self.mapping.life {
                     match &mouth.who {
@@ -251,7 +264,11 @@ impl Room {
             RoomEvent::AffiliationChanged { ours: Some(Who::Puppet(account)), affiliation, .. } => {
                 self.puppet_affiliation(cx, &account, affiliation);
             }
-            RoomEvent::AffiliationChanged { .. } | RoomEvent::Configured => {}
+            RoomEvent::AffiliationChanged { ours: Some(Who::Ear), .. } => {}
+            RoomEvent::AffiliationChanged { real, ours: None, affiliation } => {
+                self.affiliation_is(cx, &real, None, affiliation, true);
+            }
+            RoomEvent::Configured => self.is_configured(cx),
         }
     }
 
@@ -260,7 +277,7 @@ impl Room {
             self.door_answered(cx, answer);
         } else if self.archive.awaits(request) {
             self.page_came(cx, answer);
-        } else {
+        } else if !self.members_answered(cx, request, &answer) {
             self.member_set(cx, request, &answer);
         }
     }
@@ -324,6 +341,7 @@ impl Room {
     pub(super) fn work(&mut self, cx: &mut Context) {
         self.watch_door(cx);
         self.watch_archive(cx);
+        self.watch_members(cx);
         self.resume(cx);
         self.go_on_posting(cx);
         self.send_outbox(cx);
@@ -339,7 +357,13 @@ impl Room {
     pub(super) fn deadline(&self, cx: &Context) -> Option<Timestamp> {
         let in_room = self.door.is_ready();
         let archive = self.archive.deadline(in_room, cx.server == Some(true), self.mapping.archive);
-        let inside = [archive, self.post.deadline(), self.puppets.deadline(), self.notices.deadline()];
+        let inside = [
+            archive,
+            self.post.deadline(),
+            self.puppets.deadline(),
+            self.notices.deadline(),
+            Some(self.members.deadline()),
+        ];
         let always = [self.door.deadline(), self.list_deadline(cx)];
         inside.into_iter().filter(|_| in_room).chain(always).flatten().min()
     }
@@ -371,7 +395,8 @@ impl Room {
             name: self.mapping.name.clone(),
             room: self.mapping.room.to_string(),
             state: self.door.state().to_owned(),
-            alarm: self.door.alarm(),
+            alarm: self.door.alarm().or_else(|| self.members.alarm()),
+            source: self.mapping.source,
             waiting: self.undecided(),
             settled: self.mapping.settled,
             received: self.stream.received(),

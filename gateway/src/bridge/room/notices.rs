@@ -89,7 +89,8 @@ impl Room {
         let Some(nick) = self.people.nick_of(&key.0).cloned().filter(|_| self.door.is_ready()) else {
             return; // at the next join
         };
-        let (Some(notice), Some(why)) = (self.notices.notices.get_mut(key), key.1.author_text()) else { return };
+        let why = self.author_is_told(key.1);
+        let (Some(notice), Some(why)) = (self.notices.notices.get_mut(key), why) else { return };
         let new = notice.count - notice.told;
         let text = match (notice.told, new) {
             (_, 0) => {

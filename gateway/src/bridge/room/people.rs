@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Room;
 use crate::bridge::context::Context;
-use crate::bridge::event::Gone;
+use crate::bridge::event::{Affiliation, Gone};
 use crate::ids::{BareJid, Mouth, Nick, OccupantId, Who};
 use crate::store::{Change, Owner};
 
@@ -20,6 +20,7 @@ pub(super) struct People {
 struct Present {
     real: Option<BareJid>,
     ours: Option<Mouth>,
+    affiliation: Option<Affiliation>,
 }
 
 /// Who a live message is from.
@@ -62,6 +63,33 @@ impl People {
         self.owners.get(id)
     }
 
+    pub(super) fn set_affiliation(&mut self, nick: &Nick, affiliation: Affiliation) {
+        if let Some(present) = self.present.get_mut(nick) {
+            present.affiliation = Some(affiliation);
+        }
+    }
+
+    /// What the room said last of somebody who is in.
+    pub(super) fn affiliation(&self, nick: &Nick) -> Option<Affiliation> {
+        self.present.get(nick)?.affiliation
+    }
+
+    /// Who has a nick, if it is a person.
+    pub(super) fn real(&self, nick: &Nick) -> Option<&BareJid> {
+        self.present.get(nick).filter(|p| p.ours.is_none())?.real.as_ref()
+    }
+
+    /// Everybody who is in and known.
+    pub(super) fn persons(&self) -> impl Iterator<Item = &BareJid> {
+        self.present.values().filter(|p| p.ours.is_none()).filter_map(|p| p.real.as_ref())
+    }
+
+    /// The same, with nicks and affiliations.
+    pub(super) fn who_is_here(&self) -> Vec<(Nick, BareJid, Affiliation)> {
+        let persons = self.present.iter().filter(|(_, p)| p.ours.is_none());
+        persons.filter_map(|(nick, p)| Some((nick.clone(), p.real.clone()?, p.affiliation?))).collect()
+    }
+
     /// A nick under which an account is in.
     pub(super) fn nick_of(&self, account: &BareJid) -> Option<&Nick> {
         self.present.iter().find(|(_, p)| p.ours.is_none() && p.real.as_ref() == Some(account)).map(|(nick, _)| nick)
@@ -83,7 +111,7 @@ impl Room {
             (None, None) => None,
         };
         let arrived = !self.people.present.contains_key(&nick);
-        self.people.present.insert(nick, Present { real: real.clone(), ours });
+        self.people.present.insert(nick, Present { real: real.clone(), ours, affiliation: None });
         if let (Some(id), Some(owner)) = (id, owner) {
             self.learn_owner(cx, id, owner);
         }

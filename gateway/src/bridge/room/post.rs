@@ -126,7 +126,7 @@ impl Room {
     }
 
     pub(super) fn go_on_posting(&mut self, cx: &mut Context) {
-        if !self.door.is_ready() {
+        if !self.door.is_ready() || self.members.is_checking() {
             return;
         }
         if self.post.deadline().is_some_and(|until| until <= cx.now) {

@@ -76,7 +76,7 @@ fn own(rig: &Rig) -> Vec<String> {
 
 #[test]
 fn a_message_is_judged_by_the_list_at_its_place() {
-    let (mut rig, mut center) = (Rig::mapped(), Center::default());
+    let (mut rig, mut center) = (Rig::bare(), Center::default());
     entry(&mut rig, 2, 2, center.change(2, "globex/bob", listed(Role::Speak)));
     rig.deliver(3, "bob", "listed");
     rig.deliver(4, "eve", "not listed");
@@ -127,7 +127,7 @@ fn what_comes_by_once_more_is_not_judged_by_a_newer_list() {
 
 #[test]
 fn a_missing_change_is_fetched_and_nobody_is_judged_meanwhile() {
-    let (mut rig, mut center) = (Rig::mapped(), Center::default());
+    let (mut rig, mut center) = (Rig::bare(), Center::default());
     rig.list = None;
     entry(&mut rig, 2, 2, center.change(2, "globex/bob", listed(Role::Speak)));
     center.change(3, "globex/carol", listed(Role::Speak));
@@ -173,7 +173,7 @@ fn a_wrong_digest_is_not_chased_in_a_circle() {
 
 #[test]
 fn every_few_minutes_the_digest_is_compared() {
-    let (mut rig, mut center) = (Rig::mapped(), Center::default());
+    let (mut rig, mut center) = (Rig::bare(), Center::default());
     let change = center.change(2, "globex/bob", listed(Role::Speak));
     entry(&mut rig, 2, 2, change);
     rig.list = Some(center.page(2));
@@ -188,7 +188,7 @@ fn every_few_minutes_the_digest_is_compared() {
 
 #[test]
 fn the_list_comes_from_the_disk_when_memory_has_let_go_of_it() {
-    let (mut rig, mut center) = (Rig::mapped(), Center::default());
+    let (mut rig, mut center) = (Rig::bare(), Center::default());
     entry(&mut rig, 2, 2, center.change(2, "globex/bob", listed(Role::Speak)));
     for _ in 0..2 {
         rig.bridge.rooms.get_mut(&GROUP).unwrap().forget_list();
@@ -221,7 +221,7 @@ fn decided(rig: &mut Rig, n: u64, refused: Option<Condition>) {
 
 #[test]
 fn our_own_part_is_as_we_edited_it_until_the_center_refuses() {
-    let (mut rig, mut center) = (Rig::mapped(), Center::default());
+    let (mut rig, mut center) = (Rig::bare(), Center::default());
     add(&mut rig, "alice");
     assert_eq!(own(&rig), ["alice"]);
     // While the edit is on its way, an older state of the center's does not undo it.

@@ -1,7 +1,9 @@
 //! What the bridge promises, each rule by itself, in a room that behaves.
 
 mod commands;
+mod group;
 mod lists;
+mod members;
 mod mirror;
 mod number;
 mod pace;
@@ -29,7 +31,7 @@ fn what_is_said_after_the_notice_crosses_once_and_in_order() {
     let mut rig = Rig::new();
     rig.spoken(ALICE, "before");
     rig.up();
-    rig.command(Command::Create { name: "Apollo".into(), room: room() });
+    rig.command(Command::Create { name: "Apollo".into(), room: room(), members: None });
     assert!(matches!(&rig.replies[..], [Reply::Group(..)]), "{:?}", rig.replies);
     rig.person("Alice", ALICE);
     rig.says("Alice", ALICE, "one");
@@ -44,7 +46,7 @@ fn a_room_that_cannot_serve_is_not_mapped() {
     let mut rig = Rig::new();
     rig.affiliation = super::Affiliation::None;
     rig.up();
-    rig.command(Command::Create { name: "Apollo".into(), room: room() });
+    rig.command(Command::Create { name: "Apollo".into(), room: room(), members: None });
     assert!(matches!(&rig.replies[..], [Reply::Refused { text, .. }] if text.contains("admin")), "{:?}", rig.replies);
     assert!(rig.inside.is_empty() && rig.sent.is_empty());
 }

@@ -5,7 +5,8 @@ use intergroup_schemas::ids::{AccountId, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::link::{Change, Decided, Entry, History, Own, ToCenter, ToGateway};
 use intergroup_schemas::list::{AccountEdit, AccountRow, Listed, Role};
 
-use super::rig::{GROUP, Rig, Speaker, list_of, room};
+use super::group::list_of;
+use super::rig::{GROUP, Rig, Speaker, room};
 use super::{ALICE, BOB, Command, Event, Reply};
 use crate::bridge::{Caller, CommandsOf, Content, MemberAt, PersonEdit, Span, Visit, VisitAnswer};
 use crate::ids::{BareJid, MessageId, Who};
@@ -94,7 +95,7 @@ fn the_list_says_who_may_use_the_number_wherever_people_are() {
     let mut rig = Rig::mapped();
     rig.event(Event::LinkDown);
     let gone = AccountRow { listed: None, ..row("acme", "bob", "Bob", 4) };
-    rig.list = Some(list_of(vec![row("acme", "carol", "Carol C.", 2), row("globex", "alice", "Alice", 3), gone]));
+    rig.list = Some(list_of(9, vec![row("acme", "carol", "Carol C.", 2), row("globex", "alice", "Alice", 3), gone]));
     rig.link_up(N(0), History::Same, Seq(0));
     rig.resumed();
     // In the room, and not on the list.
@@ -111,7 +112,7 @@ fn the_list_says_who_may_use_the_number_wherever_people_are() {
     let listed = |display: &str, role| Some(Listed { display: display.parse().unwrap(), role });
     let accounts = vec![AccountEdit { user: "carol".parse().unwrap(), listed: listed("Carol", Role::ReadOnly) }];
     let carol_now = AccountRow { listed: listed("Carol", Role::ReadOnly), ..row("acme", "carol", "Carol", 10) };
-    let digest = list_of(vec![carol_now, row("globex", "alice", "Alice", 3)]).digest;
+    let digest = list_of(9, vec![carol_now, row("globex", "alice", "Alice", 3)]).digest;
     let change = Change::Listed { enterprise: "acme".parse().unwrap(), accounts, digest };
     rig.event(Event::Link(ToGateway::Entry(Entry { group: GROUP, seq: Seq(2), list: ListVersion(10), change })));
     assert_eq!(refusal(&write(&mut rig, carol, "m2", "x")), Some("forbidden"));
@@ -132,14 +133,15 @@ fn the_list_says_who_may_use_the_number_wherever_people_are() {
 #[test]
 fn an_edit_that_the_center_refuses_is_taken_back() {
     let mut rig = Rig::mapped();
-    rig.list = Some(list_of(vec![row("acme", "alice", "Alice", 2)]));
-    let listed = Some(Listed { display: "Bob".parse().unwrap(), role: Role::Speak });
-    rig.command(Command::Edit { group: GROUP, people: vec![PersonEdit { person: "bob".into(), listed }] });
-    assert!(write(&mut rig, BOB, "m1", "x").is_empty());
+    let carol = "carol@acme.test";
+    rig.list = Some(list_of(9, vec![row("acme", "alice", "Alice", 2)]));
+    let listed = Some(Listed { display: "Carol".parse().unwrap(), role: Role::Speak });
+    rig.command(Command::Edit { group: GROUP, people: vec![PersonEdit { person: "carol".into(), listed }] });
+    assert!(write(&mut rig, carol, "m1", "x").is_empty());
     let epoch = rig.bridge.hello()[0].epoch.clone();
     let refused = vec![(N(1), Condition::ListFull)];
     rig.event(Event::Link(ToGateway::Decided(Decided { group: GROUP, epoch, n: N(1), refused })));
-    assert_eq!(refusal(&write(&mut rig, BOB, "m2", "x")), Some("item-not-found"));
+    assert_eq!(refusal(&write(&mut rig, carol, "m2", "x")), Some("item-not-found"));
     assert!(write(&mut rig, ALICE, "m1", "x").is_empty());
 }
 
@@ -147,8 +149,9 @@ fn an_edit_that_the_center_refuses_is_taken_back() {
 fn members_are_shown_in_pages_with_their_companies() {
     let mut rig = Rig::mapped();
     let gone = AccountRow { listed: None, ..row("globex", "gone", "Gone", 4) };
-    let here = [row("acme", "alice", "Alice", 2), row("globex", "pat", "Pat", 3), row("globex", "quentin", "Q", 3)];
-    rig.list = Some(list_of(here.into_iter().chain([gone]).collect()));
+    let rows =
+        [row("acme", "alice", "Alice", 2), row("globex", "pat", "Pat", 3), row("globex", "quentin", "Q", 3), gone];
+    rig.list = Some(list_of(9, rows.to_vec()));
     let answers = visit(&mut rig, ALICE, Visit::Members(Span { after: None, max: 2 }));
     let [VisitAnswer::Members(page)] = &answers[..] else { panic!("{answers:?}") };
     let named: Vec<_> = page.members.iter().map(|m| (m.name.as_str(), m.company.as_str())).collect();

@@ -4,18 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use intergroup_schemas::ids::{AccountId, GroupNumber, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq};
+use intergroup_schemas::ids::{GroupNumber, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::link::{
-    About, Deliver, GroupInfo, History, MemberInfo, Request, RequestBody, Response, ResponseBody, Resume, Standing,
-    Timestamp, ToCenter, ToGateway, Welcome, WelcomeGroup,
+    Deliver, GroupInfo, History, MemberInfo, Request, RequestBody, Response, ResponseBody, Resume, Standing, Timestamp,
+    ToCenter, ToGateway, Welcome, WelcomeGroup,
 };
+use intergroup_schemas::list::ListPage;
 
-use intergroup_schemas::list::{AccountEdit, AccountRow, ListPage, Roster};
-
+use super::group::{incarnation, info, list_of, member, page, row};
 use crate::bridge::*;
 use crate::ids::{BareJid, MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
-use crate::store::Store;
 use crate::store::memory::MemoryStore;
+use crate::store::{Source, Store};
 
 pub(super) const GROUP: GroupNumber = GroupNumber(10_001);
 
@@ -61,6 +61,8 @@ pub(super) struct Rig {
     pub(super) slow_archive: Option<Vec<(RequestId, ReadFrom)>>,
     pub(super) says: usize,
     pub(super) members_only: bool,
+    /// Nobody may close the room to others.
+    pub(super) stays_open: bool,
     pub(super) affiliations: BTreeMap<BareJid, Affiliation>,
     pub(super) put_out: Vec<Nick>,
     /// The center's list; none: what is asked of it is not answered.
@@ -109,9 +111,10 @@ impl Rig {
             slow_archive: None,
             says: 0,
             members_only: false,
+            stays_open: false,
             affiliations: BTreeMap::new(),
             put_out: Vec::new(),
-            list: Some(empty_list()),
+            list: Some(list_of(1, vec![row("acme/alice", "Alice", 1), row("acme/bob", "Bob", 1)])),
             members: vec![member("acme", "Acme"), member("globex", "Globex")],
             next_command: 0,
             starts: 0,
@@ -130,11 +133,32 @@ impl Rig {
         rig.map_room()
     }
 
+    /// A rig whose list is empty, and whose room is empty.
+    pub(super) fn bare() -> Self {
+        let mut rig = Self::new();
+        rig.list = Some(list_of(1, Vec::new()));
+        rig.share(None);
+        rig
+    }
+
+    /// The same, with members from there, in a room with these affiliations.
+    pub(super) fn with_source(source: Source, affiliations: &[(&str, Affiliation)]) -> Self {
+        let mut rig = Self::new();
+        rig.list = Some(list_of(1, Vec::new()));
+        rig.affiliations = affiliations.iter().map(|(jid, a)| (BareJid::from(*jid), *a)).collect();
+        rig.share(Some(source));
+        rig
+    }
+
+    fn share(&mut self, members: Option<Source>) {
+        self.up();
+        self.command(Command::Create { name: "Apollo".into(), room: room(), members });
+        self.resumed();
+    }
+
     fn map_room(self) -> Self {
         let mut rig = self;
-        rig.up();
-        rig.command(Command::Create { name: "Apollo".into(), room: room() });
-        rig.resumed();
+        rig.share(None);
         rig.person("Alice", "alice@acme.test");
         rig.person("Bob", "bob@acme.test");
         rig
@@ -154,8 +178,8 @@ impl Rig {
             history,
             common: if history == History::Same { g.cursor } else { common },
             decided,
-            list: ListVersion(1),
-            digest: Default::default(),
+            list: self.list.as_ref().map_or(ListVersion(1), |list| list.version),
+            digest: self.list.as_ref().map_or_else(Default::default, |list| list.digest),
         });
         let welcome = Welcome {
             version: 1,
@@ -282,12 +306,16 @@ impl Rig {
     // ------------------------------------------------------------ the room
 
     pub(super) fn person(&mut self, nick: &str, jid: &str) {
+        self.person_as(nick, jid, Affiliation::Member);
+    }
+
+    pub(super) fn person_as(&mut self, nick: &str, jid: &str, affiliation: Affiliation) {
         self.room_event(RoomEvent::Occupant {
             nick: Nick::from(nick),
             real: Some(BareJid::from(jid)),
             ours: None,
             occupant_id: None,
-            affiliation: Affiliation::Member,
+            affiliation,
             role: Role::Participant,
         });
     }
@@ -335,6 +363,10 @@ impl Rig {
             | RoomAction::Ping { request, .. }
             | RoomAction::SetMember { request, .. } => {
                 return self.answer(request, Answer::Done);
+            }
+            RoomAction::MakeMembersOnly { request } if self.stays_open => {
+                let answer = Err(refusal("forbidden"));
+                RoomEvent::Answer { request, answer }
             }
             RoomAction::MakeMembersOnly { request } => {
                 self.members_only = true;
@@ -468,61 +500,5 @@ pub(super) fn result(entry: &Archived) -> RoomMessage {
         ours,
         stamp: Some(entry.at),
         content,
-    }
-}
-
-/// The center's list with these rows.
-pub(super) fn list_of(rows: Vec<AccountRow>) -> ListPage {
-    let mut roster = Roster::default();
-    for AccountRow { account, listed, .. } in &rows {
-        roster.apply(&account.enterprise, &[AccountEdit { user: account.user.clone(), listed: listed.clone() }]);
-    }
-    ListPage { version: ListVersion(9), digest: roster.digest(), accounts: roster.len() as u64, rows, more: false }
-}
-
-fn empty_list() -> ListPage {
-    ListPage { version: ListVersion(1), digest: Default::default(), accounts: 0, rows: Vec::new(), more: false }
-}
-
-/// What changed behind a row of the list.
-fn page(list: &ListPage, since: ListVersion, after: Option<&AccountId>) -> ResponseBody {
-    let behind = |row: &&AccountRow| match after {
-        Some(after) => (row.version, &row.account) > (since, after),
-        None => row.version > since,
-    };
-    let rows = list.rows.iter().filter(behind).cloned().collect();
-    ResponseBody::List { group: GROUP, page: ListPage { rows, ..list.clone() } }
-}
-
-fn incarnation() -> Incarnation {
-    "i1".parse().unwrap()
-}
-
-fn member(enterprise: &str, display: &str) -> MemberInfo {
-    MemberInfo {
-        enterprise: enterprise.parse().unwrap(),
-        display: display.parse().unwrap(),
-        gateway: "main".parse().unwrap(),
-        settled: Seq(1),
-        online: true,
-    }
-}
-
-fn info() -> GroupInfo {
-    GroupInfo {
-        number: GROUP,
-        about: Box::new(About { name: "Apollo".into(), ..About::default() }),
-        owner: "acme".parse().unwrap(),
-        incarnation: incarnation(),
-        head: Seq(1),
-        head_hash: HistoryHash([1; 16]),
-        list: ListVersion(1),
-        digest: Default::default(),
-        accounts: 0,
-        standing: Standing::Member,
-        joined_at: Seq(1),
-        joined_hash: HistoryHash([1; 16]),
-        allowed: Vec::new(),
-        members: Vec::new(),
     }
 }

@@ -12,8 +12,8 @@ use rusqlite::{Connection, Params, Row, params};
 
 use crate::ids::{Account, BareJid, Life, MessageId, Mouth, OccupantId, StanzaId, Who};
 use crate::store::{
-    Generation, Mapping, NoticeRow, OutMessage, OutboxRow, Outgoing, OwnRow, Owner, ParkedRow, PostedRow, Snapshot,
-    StoreError,
+    AttendanceRow, Generation, Mapping, NoticeRow, OutMessage, OutboxRow, Outgoing, OwnRow, Owner, ParkedRow,
+    PostedRow, Snapshot, StoreError,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -119,6 +119,10 @@ pub(super) fn snapshot(db: &Connection) -> Result<Snapshot> {
                 count: number(row, "count")?,
                 told: number(row, "told")?,
             })
+        })?,
+        attendance: rows(db, "SELECT * FROM attendance ORDER BY grp, user", [], |row| {
+            let (day, barred) = (row.get("day")?, row.get("barred")?);
+            Ok(AttendanceRow { group: group(row)?, user: parsed(row, "user")?, day, barred })
         })?,
         own: rows(db, "SELECT * FROM own ORDER BY grp, user", [], |row| {
             Ok(OwnRow {

@@ -8,7 +8,7 @@ use crate::store::StoreError;
 /// Marks the file as ours (`PRAGMA application_id`): "IGgw".
 const APPLICATION: i64 = 0x4947_6777;
 /// The version of the tables (`PRAGMA user_version`).
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 /// How long another process that reads the file (an administrator's look) may hold a commit up, in milliseconds.
 const BUSY_MS: i64 = 5000;
 
@@ -39,6 +39,12 @@ CREATE TABLE notice (grp INTEGER NOT NULL, author TEXT NOT NULL, condition TEXT 
 /// From version 1 to 2: edits of user lists wait in the outbox, too.
 const EDITS: &str = "ALTER TABLE outbox ADD COLUMN edit TEXT;";
 
+/// From version 3 to 4: who was seen when.
+const ATTENDANCE: &str = "
+CREATE TABLE attendance (grp INTEGER NOT NULL, user TEXT NOT NULL, day INTEGER NOT NULL, barred INTEGER NOT NULL,
+    PRIMARY KEY (grp, user)) STRICT, WITHOUT ROWID;
+";
+
 /// From version 2 to 3: the user lists are kept here, too.
 const LISTS: &str = "
 CREATE TABLE own (grp INTEGER NOT NULL, user TEXT NOT NULL, display TEXT, role TEXT, n INTEGER, PRIMARY KEY (grp, user))
@@ -56,8 +62,9 @@ pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
     match (pragma("application_id")?, pragma("user_version")?) {
         (0, 0) => make(db),
         (APPLICATION, VERSION) => Ok(()),
-        (APPLICATION, 1) => migrate(db, &[EDITS, LISTS]),
-        (APPLICATION, 2) => migrate(db, &[LISTS]),
+        (APPLICATION, 1) => migrate(db, &[EDITS, LISTS, ATTENDANCE]),
+        (APPLICATION, 2) => migrate(db, &[LISTS, ATTENDANCE]),
+        (APPLICATION, 3) => migrate(db, &[ATTENDANCE]),
         (APPLICATION, newer) if newer > VERSION => Err(StoreError(format!(
             "the store has format {newer}, this program knows {VERSION}: install the version that wrote it, or a newer one"
         ))),
@@ -78,6 +85,7 @@ fn make(db: &Connection) -> Result<(), StoreError> {
     tx.execute_batch(TABLES)?;
     tx.execute_batch(EDITS)?;
     tx.execute_batch(LISTS)?;
+    tx.execute_batch(ATTENDANCE)?;
     tx.execute("INSERT INTO meta (id, message_key) VALUES (1, ?)", params![key])?;
     tx.pragma_update(None, "application_id", APPLICATION)?;
     tx.pragma_update(None, "user_version", VERSION)?;

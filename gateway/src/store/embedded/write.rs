@@ -12,8 +12,8 @@ fn int(n: u64) -> i64 {
 }
 
 /// Every table with rows of a group.
-const OF_A_GROUP: [&str; 10] =
-    ["mapping", "outbox", "seen", "posted", "occupant", "parked", "entered", "notice", "own", "listed"];
+const OF_A_GROUP: [&str; 11] =
+    ["mapping", "outbox", "seen", "posted", "occupant", "parked", "entered", "notice", "own", "listed", "attendance"];
 
 pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
     let grp = |group: GroupNumber| int(group.0);
@@ -120,6 +120,13 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
             "INSERT OR REPLACE INTO notice (grp, author, condition, count, told) VALUES (?, ?, ?, ?, ?)",
             params![grp(r.group), r.author.as_str(), r.condition.as_str(), int(r.count), int(r.told)],
         )?,
+        Change::Attendance(r) => run(
+            "INSERT OR REPLACE INTO attendance (grp, user, day, barred) VALUES (?, ?, ?, ?)",
+            params![grp(r.group), r.user.as_str(), r.day, r.barred],
+        )?,
+        Change::AttendanceGone { group, user } => {
+            run("DELETE FROM attendance WHERE grp = ? AND user = ?", params![grp(*group), user.as_str()])?
+        }
         Change::Own(r) if r.listed.is_none() && r.n.is_none() => {
             run("DELETE FROM own WHERE grp = ? AND user = ?", params![grp(r.group), r.user.as_str()])?
         }
