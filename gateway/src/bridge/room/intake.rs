@@ -1,7 +1,7 @@
 //! What of a room's messages crosses. Each is dealt with once: relayed, refused, parked, or of no concern.
 
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{DisplayName, SourceId};
+use intergroup_schemas::ids::{DisplayName, ListVersion, SourceId};
 use intergroup_schemas::limits as shared;
 use intergroup_schemas::rate::Bucket;
 use ring::digest;
@@ -28,7 +28,9 @@ impl Room {
     /// A message as the ear hears it. It makes things fast; the archive makes them true.
     pub(super) fn live(&mut self, cx: &mut Context, message: RoomMessage) {
         if self.door.is_catching_up() || self.archive.is_holding() {
-            if self.archive.held.len() < HELD {
+            if !self.was_shared() {
+                // Held until the room is shared, it would cross.
+            } else if self.archive.held.len() < HELD {
                 self.archive.held.push(message);
             } else {
                 self.leave_to_archive(cx);
@@ -47,6 +49,12 @@ impl Room {
                 self.leave_to_archive(cx);
             }
         }
+    }
+
+    /// Whether the room's people have been told that they are heard elsewhere.
+    fn was_shared(&self) -> bool {
+        let m = &self.mapping;
+        if m.archive { m.floor.is_some() } else { m.announced > ListVersion(0) }
     }
 
     fn live_person(&mut self, cx: &mut Context, message: RoomMessage, author: BareJid) {

@@ -146,12 +146,16 @@ impl Room {
             self.outbox.authors.insert(row.n, author(&row).cloned());
             let OutboxRow { group, n, what } = row;
             let epoch = self.mapping.epoch.clone();
+            // A center that lost its end never gave the versions behind its own.
+            let newest = self.mapping.list;
             cx.send(match what {
                 Outgoing::Message(OutMessage { source, list, user, nick, at, late, payload }) => {
+                    let list = list.min(newest);
                     ToCenter::Relay(Relay { group, epoch, n, source, list, user, nick, at, late, payload })
                 }
                 Outgoing::Edit { base, accounts } => {
                     let Some(enterprise) = cx.enterprise().cloned() else { return };
+                    let base = base.min(newest);
                     ToCenter::Edit(Edit { group, epoch, n, enterprise, base, accounts })
                 }
             });

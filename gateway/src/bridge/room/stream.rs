@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use intergroup_schemas::history;
-use intergroup_schemas::ids::{HistoryHash, OriginKey, Seq};
+use intergroup_schemas::ids::{HistoryHash, ListVersion, OriginKey, Seq};
 use intergroup_schemas::link::{
     Change as GroupChange, Deliver, Entry, History, Own, Resume, Skip, SkipReason, Standing, ToCenter, WelcomeGroup,
 };
@@ -130,7 +130,7 @@ impl Room {
             self.dirty(cx);
         }
         if welcome.history == History::Forked {
-            self.forked(cx, welcome.common);
+            self.forked(cx, welcome.common, welcome.list);
         }
         self.outbox_welcome(cx, welcome.decided);
     }
@@ -145,7 +145,7 @@ impl Room {
 
     /// The center's log is not the one that we remember: both are the same up to `common`. From there on entries are known
     /// again by their origin keys.
-    fn forked(&mut self, cx: &mut Context, common: Seq) {
+    fn forked(&mut self, cx: &mut Context, common: Seq, list: ListVersion) {
         cx.count("forks");
         self.report(
             cx,
@@ -168,6 +168,10 @@ impl Room {
         m.refused.clear();
         m.suspect = None;
         m.list_at = None;
+        // Versions behind the center's are of the end that was lost, and will be others'.
+        m.list = m.list.min(list);
+        m.announced = m.announced.min(list);
+        m.news.retain(|news| news.list <= list);
         self.list_is_lost(cx);
         let in_doubt = self.post_is_in_doubt();
         self.stop_posting(cx);
