@@ -173,10 +173,13 @@ impl Room {
         let mut off = Vec::new();
         let (id, what) = match item {
             Item::Quiet | Item::Own(_) => (None, What::Nothing),
-            Item::Missing { from, reason } => (
-                Some(cx.ids.entry(self.group(), seq)),
-                What::Notice(super::announcements::missing(from, seq, reason), false),
-            ),
+            Item::Missing { from, reason } => {
+                if seq > self.mapping.settled {
+                    self.list_missed_changes(cx);
+                }
+                let text = super::announcements::missing(from, seq, reason);
+                (Some(cx.ids.entry(self.group(), seq)), What::Notice(text, false))
+            }
             Item::Change(entry) => {
                 off = self.changed(cx, &entry);
                 let ends = self.ends_with(cx, &entry);

@@ -97,6 +97,13 @@ impl Room {
         }
     }
 
+    /// What is kept here may not be what the center has (entries are missing, an edit was refused): it is fetched as a whole.
+    pub(in crate::bridge::room) fn list_missed_changes(&mut self, cx: &mut Context) {
+        self.list_is_lost(cx);
+        self.mapping.list_at = None;
+        self.dirty(cx);
+    }
+
     /// The log is another one now: so may be the list.
     pub(in crate::bridge::room) fn list_is_lost(&mut self, cx: &Context) {
         self.list.fetch.running = None;

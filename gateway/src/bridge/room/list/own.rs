@@ -97,17 +97,10 @@ impl Room {
             self.write_own(cx, user);
         }
         if refused && !decided.is_empty() {
-            self.own_is_in_doubt(cx);
+            self.list_missed_changes(cx);
         } else {
             self.list.own.settling.extend(decided.into_iter().map(|user| (user, None)));
         }
-    }
-
-    /// What an edit made of our part may not be what the center has.
-    fn own_is_in_doubt(&mut self, cx: &mut Context) {
-        self.list_is_lost(cx);
-        self.mapping.list_at = None;
-        self.dirty(cx);
     }
 
     /// See [`Own::settling`].
@@ -132,7 +125,7 @@ impl Room {
             self.write_own(cx, user);
         }
         if before.keys().any(|user| !edits.contains_key(user)) {
-            self.own_is_in_doubt(cx);
+            self.list_missed_changes(cx);
         }
     }
 
