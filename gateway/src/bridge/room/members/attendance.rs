@@ -68,6 +68,13 @@ impl Room {
         true
     }
 
+    /// Somebody who is on the list speaks, perhaps while we were away.
+    pub(super) fn is_heard(&mut self, cx: &mut Context, user: &UserId) {
+        if self.source() == Source::Occupants {
+            self.seen_today(cx, user);
+        }
+    }
+
     fn seen_today(&mut self, cx: &mut Context, user: &UserId) {
         let today = day(cx.now);
         if self.members.attendance.seen.get(user).is_none_or(|seen| seen.day < today) {

@@ -235,7 +235,10 @@ impl Room {
     /// put on the list before the message.
     pub(super) fn keeps_here(&mut self, cx: &mut Context, user: &UserId, nick: Option<&Nick>) -> Option<Condition> {
         match self.own_people().get(user).map(|listed| listed.role) {
-            Some(Role::Speak) => None,
+            Some(Role::Speak) => {
+                self.is_heard(cx, user);
+                None
+            }
             Some(Role::ReadOnly) => Some(Condition::ReadOnly),
             None if self.source() == Source::Occupants && self.admit(cx, user, nick) => None,
             None => Some(Condition::NotOnList),
