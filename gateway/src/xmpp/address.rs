@@ -144,6 +144,7 @@ fn unescape(user: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use intergroup_schemas::ids::UserId;
     use proptest::prelude::*;
 
     use super::*;
@@ -197,7 +198,8 @@ mod tests {
         #[test]
         fn there_and_back(user in "[^\\p{Cc} /]{1,120}", other in "[a-z\\\\+@.0-9A-F]{1,20}") {
             let mut addresses = Addresses::new("g.test");
-            prop_assume!(user.len() <= 512);
+            // Too long, or with a character that XML has not.
+            prop_assume!(user.parse::<UserId>().is_ok());
             let (user, other) = (puppet(&user), puppet(&other));
             let (first, second) = (addresses.bare(&user), addresses.bare(&other));
             prop_assert!(first.len() <= LOCAL_PART_BYTES + "@g.test".len());
