@@ -6,6 +6,7 @@ use intergroup_schemas::link::{Change as GroupChange, Entry, SkipReason};
 use super::Room;
 use super::standing::StandingText;
 use crate::bridge::context::Context;
+use crate::ids::MessageId;
 
 impl Room {
     /// The group has changed; none where that is no news for the room.
@@ -41,6 +42,21 @@ impl Room {
         );
         let line = cx.config.standing == StandingText::Line && changes_companies;
         Some(if line { format!("{text} {}.", self.standing_text(cx)) } else { text })
+    }
+
+    /// Tells the room with whom it is shared from now on.
+    pub(super) fn announce(&mut self, cx: &mut Context, id: MessageId) {
+        let others: Vec<&DisplayName> =
+            self.mapping.members.iter().filter(|(m, _)| !Self::is_me(cx, m)).map(|(_, display)| display).collect();
+        let whom = if others.is_empty() {
+            "no other company yet".to_owned()
+        } else {
+            others.iter().map(|d| d.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let (number, name) = (self.mapping.group, &self.mapping.name);
+        let text = format!("This room is shared from now on in group {number} ({name}) with: {whom}.");
+        let action = self.notice_action(id, &text);
+        self.act(cx, action);
     }
 
     /// What a person is called, and that person's company.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{DisplayName, EnterpriseId, HistoryHash, OriginKey, Seq};
+use intergroup_schemas::ids::{EnterpriseId, HistoryHash, OriginKey, Seq};
 use intergroup_schemas::limits::HELLO_PLACES;
 use intergroup_schemas::link::{Change as GroupChange, Deliver, Entry, Timestamp};
 
@@ -477,21 +477,6 @@ impl Room {
             }
         }
         m.places.truncate(HELLO_PLACES);
-    }
-
-    /// Tells the room with whom it is shared from now on.
-    pub(super) fn announce(&mut self, cx: &mut Context, id: MessageId) {
-        let others: Vec<&DisplayName> =
-            self.mapping.members.iter().filter(|(m, _)| !Self::is_me(cx, m)).map(|(_, display)| display).collect();
-        let whom = if others.is_empty() {
-            "no other company yet".to_owned()
-        } else {
-            others.iter().map(|d| d.as_str()).collect::<Vec<_>>().join(", ")
-        };
-        let (number, name) = (self.mapping.group, &self.mapping.name);
-        let text = format!("This room is shared from now on in group {number} ({name}) with: {whom}.");
-        let action = self.notice_action(id, &text);
-        self.act(cx, action);
     }
 }
 

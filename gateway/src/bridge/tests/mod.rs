@@ -1,5 +1,6 @@
 //! What the bridge promises, each rule by itself, in a room that behaves.
 
+mod archive;
 mod commands;
 mod group;
 mod lists;

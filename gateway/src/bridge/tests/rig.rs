@@ -13,29 +13,13 @@ use intergroup_schemas::list::ListPage;
 
 use super::group::{incarnation, info, list_of, member, page, row};
 use crate::bridge::*;
-use crate::ids::{BareJid, MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
+use crate::ids::{BareJid, MessageId, Mouth, Nick, RoomJid, StanzaId};
 use crate::store::memory::MemoryStore;
 use crate::store::{Source, Store};
 
+pub(super) use super::archive::{Archived, Speaker, result};
+
 pub(super) const GROUP: GroupNumber = GroupNumber(10_001);
-
-/// An entry of the room's archive.
-#[derive(Debug, Clone)]
-pub(super) struct Archived {
-    pub(super) id: StanzaId,
-    pub(super) from: Speaker,
-    pub(super) message: MessageId,
-    pub(super) text: String,
-    pub(super) at: Timestamp,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Speaker {
-    Person(&'static str),
-    Ours(Who),
-    /// The entry does not tell.
-    Nobody,
-}
 
 pub(super) struct Rig {
     pub(super) bridge: Bridge,
@@ -478,27 +462,4 @@ impl Rig {
 
 pub(super) fn refusal(condition: &str) -> Refusal {
     Refusal { condition: condition.into(), text: "".into() }
-}
-
-pub(super) fn result(entry: &Archived) -> RoomMessage {
-    let (real, ours) = match &entry.from {
-        Speaker::Person(jid) => (Some(BareJid::from(*jid)), None),
-        Speaker::Ours(who) => (None, Some(who.clone())),
-        Speaker::Nobody => (None, None),
-    };
-    let content = if entry.text == "secret" {
-        Content::Refused(intergroup_schemas::conditions::Condition::Encrypted)
-    } else {
-        Content::Speech(format!("<body>{}</body>", entry.text).into())
-    };
-    RoomMessage {
-        nick: Some(Nick::from("somebody")),
-        id: Some(entry.message.clone()),
-        stanza_id: Some(entry.id.clone()),
-        occupant_id: None,
-        real,
-        ours,
-        stamp: Some(entry.at),
-        content,
-    }
 }
