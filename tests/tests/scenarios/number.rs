@@ -101,10 +101,14 @@ async fn what_is_written_to_the_number_is_said_in_both_rooms(pair: &Pair<'_>) ->
         // A client that is not sure sends again.
         person.send(&message).await?;
         person.send(&message).await?;
-        let author = if company == "acme" { "Alice Smith (Acme)" } else { "Bob Jones (Globex)" };
-        carol.hear_in(&pair.acme, author, &text).await?;
-        pair.alice.hear_in(&pair.acme, author, &text).await?;
-        pair.bob.hear_in(&pair.globex, author, &text).await?;
+        // At home under the name of the list; elsewhere under the name by which the person is in already.
+        let (at_acme, at_globex) = match company {
+            "acme" => ("Alice Smith (Acme)", "Alice (Acme)"),
+            _ => ("Bob (Globex)", "Bob Jones (Globex)"),
+        };
+        carol.hear_in(&pair.acme, at_acme, &text).await?;
+        pair.alice.hear_in(&pair.acme, at_acme, &text).await?;
+        pair.bob.hear_in(&pair.globex, at_globex, &text).await?;
     }
     pair.still_talks().await?;
     for (room, person) in [(&pair.acme, &carol), (&pair.globex, &pair.bob)] {
