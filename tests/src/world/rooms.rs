@@ -71,7 +71,7 @@ impl World {
     pub async fn connect(&self, room: &str) -> Result<String> {
         let (first, others) = self.companies.split_first().context("a world without companies")?;
         let owner = first.gateway()?;
-        let printed = owner.run(&["group", "create", &format!("About {room}"), "--room", room]).await?;
+        let printed = first.run_connected(&["group", "create", &format!("About {room}"), "--room", room]).await?;
         let number: String =
             printed.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
         ensure!(!number.is_empty(), "group create printed no number: {printed}");
@@ -79,7 +79,7 @@ impl World {
             owner.run(&["group", "allow", &number, &other.id]).await?;
         }
         for other in others {
-            other.gateway()?.run(&["group", "join", &number, "--room", room]).await?;
+            other.run_connected(&["group", "join", &number, "--room", room]).await?;
         }
         for company in &self.companies {
             company.room_ready(room).await?;
@@ -90,6 +90,18 @@ impl World {
 }
 
 impl Company {
+    /// Runs a command of the gateway that needs both links; as people do, again when the gateway says that one was lost just then.
+    async fn run_connected(&self, args: &[&str]) -> Result<String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            self.connected().await?;
+            match self.gateway()?.run(args).await {
+                Err(e) if format!("{e:#}").contains("there is no link") && Instant::now() < until => sleep(RETRY).await,
+                other => return other,
+            }
+        }
+    }
+
     /// Returns when the gateway's room is ready to pass messages on.
     ///
     /// # Errors
