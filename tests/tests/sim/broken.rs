@@ -8,7 +8,7 @@ const SEEDS: u64 = 1500;
 
 /// An older store must be put back and started twice while the center is away: one schedule in thousands does that, so its
 /// seeds are counted from near one that does.
-const FROM_FOR_OLDER_STORES: u64 = 5_001;
+const FROM_FOR_OLDER_STORES: u64 = 11_001;
 
 fn is_noticed(broken: Broken) {
     let from = if broken == Broken::AnOlderStoreForgetsWhatItSent { FROM_FOR_OLDER_STORES } else { 1 };
