@@ -156,7 +156,7 @@ impl Session {
                 nick: Nick::from(config.nick.as_str()),
                 author_rate: config.author_rate.rate(),
                 unseen_days: config.members.unseen_days,
-                standing: config.standing.mode(),
+                standing: config.standing,
                 entropy,
                 ..bridge::Config::default()
             },
@@ -251,7 +251,7 @@ impl Session {
             Done::Committed(ticket) => self.tell(Event::Committed(ticket)),
             Done::Outbox(group, rows) => self.tell(Event::Outbox { group, rows }),
             Done::Posted(group, rows) => self.tell(Event::Posted { group, rows }),
-            Done::Listed(group, reader, rows) => self.tell(Event::Listed { group, reader, rows }),
+            Done::Listed(group, rows) => self.tell(Event::Listed { group, rows }),
             Done::Figures(figures) => desk.store_serves(figures),
             Done::Failed(ticket, why) => {
                 self.tell(Event::CommitFailed(ticket));
@@ -283,9 +283,7 @@ impl Session {
                 }
                 Action::Commit { ticket, changes } => self.store.give(Job::Commit(ticket, changes)),
                 Action::LoadOutbox { group, from, max } => self.store.give(Job::Outbox(group, from, max)),
-                Action::LoadListed { group, reader, after, max } => {
-                    self.store.give(Job::Listed(group, reader, after, max));
-                }
+                Action::LoadListed { group, after, max } => self.store.give(Job::Listed(group, after, max)),
                 Action::LoadPosted { group, after } => self.store.give(Job::Posted(group, after)),
                 Action::Answer { caller, answer } => rooms.push(xmpp::Order::Answer(caller, answer)),
                 Action::Reply { id, reply } => desk.reply(id, reply),

@@ -10,7 +10,7 @@ use intergroup_schemas::address::split_address;
 use intergroup_schemas::rate::Rate;
 use serde::{Deserialize, Serialize};
 
-use crate::bridge::{self, AUTHOR_RATE, UNSEEN_DAYS};
+use crate::bridge::{AUTHOR_RATE, StandingText, UNSEEN_DAYS};
 use crate::ids::RoomJid;
 use crate::link::Proxy;
 use crate::xmpp::Secret;
@@ -110,31 +110,6 @@ pub struct Config {
     /// Who is a member of a group.
     #[serde(default)]
     pub members: Members,
-}
-
-/// Where a room names the companies that it is shared with, besides the notice that it is shared.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StandingText {
-    /// In its subject, as long as that is empty or the gateway's own.
-    Subject,
-    /// At the end of each notice that a company came or went.
-    #[default]
-    Line,
-    /// Nowhere.
-    None,
-}
-
-impl StandingText {
-    /// The same for the bridge.
-    #[must_use]
-    pub fn mode(self) -> bridge::StandingText {
-        match self {
-            Self::Subject => bridge::StandingText::Subject,
-            Self::Line => bridge::StandingText::Line,
-            Self::None => bridge::StandingText::None,
-        }
-    }
 }
 
 /// Who is a member where the members are whoever comes into the room.

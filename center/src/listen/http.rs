@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{Service, link};
+use super::{CERTIFICATE_ENDED, Service, link};
 use crate::engine::now;
 use crate::hub::{AdminReply, AdminRequest, Proof};
 use crate::pki::Peer;
@@ -78,8 +78,7 @@ impl Caller {
                 refuse(StatusCode::FORBIDDEN, Condition::BadCertificate, "a certificate is needed here: enrol first")
             }
             Some(peer) if peer.ends_s.saturating_mul(1000) < now().0 => {
-                let text = "the certificate has ended: enrol again, nothing queued is lost";
-                refuse(StatusCode::FORBIDDEN, Condition::BadCertificate, text)
+                refuse(StatusCode::FORBIDDEN, Condition::BadCertificate, CERTIFICATE_ENDED)
             }
             Some(peer) => Ok(peer),
         }

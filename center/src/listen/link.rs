@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
+use super::CERTIFICATE_ENDED;
 use super::frame::{Assembler, Broken, Received};
 use super::writer;
 use crate::engine::{self, Control, Engine, Outbox};
@@ -81,8 +82,7 @@ async fn certificate_end(ends_s: i64) -> End {
             _ => break,
         }
     }
-    let text = "the certificate has ended: enrol again, nothing queued is lost".to_owned();
-    End::Broken(Broken { condition: Condition::BadCertificate, text })
+    End::Broken(Broken { condition: Condition::BadCertificate, text: CERTIFICATE_ENDED.to_owned() })
 }
 
 async fn discard(read: &mut (impl AsyncRead + Unpin)) {

@@ -36,6 +36,9 @@ const REQUEST_HEAD: Duration = Duration::from_secs(10);
 /// After a failed accept (no more file handles) the listener rests this long.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
+/// What a gateway is told whose certificate has ended, at its door or on its link.
+const CERTIFICATE_ENDED: &str = "the certificate has ended: enrol again, nothing queued is lost";
+
 /// What every connection needs.
 #[derive(Debug)]
 pub struct Service {

@@ -25,15 +25,6 @@ pub struct RequestId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub u64);
 
-/// Who reads a user list out of the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListReader {
-    /// The room's core, to judge by it.
-    Room,
-    /// Somebody who asked who is in the group.
-    Asker(RequestId),
-}
-
 /// What the core asks for.
 #[derive(Debug, Clone)]
 pub enum Action {
@@ -75,8 +66,6 @@ pub enum Action {
     LoadListed {
         /// Of which group.
         group: GroupNumber,
-        /// Who asks; echoed in the answer.
-        reader: ListReader,
         /// Behind which account.
         after: Option<AccountId>,
         /// At most so many; fewer are the last.

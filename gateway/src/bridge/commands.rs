@@ -114,9 +114,10 @@ impl Bridge {
             Command::Show { group } => self.ask(id, RequestBody::ShowGroup { group }),
             Command::Edit { group, people } => self.edit_list(id, group, &people),
             Command::Role { group, person, role } => self.set_role(id, group, &person, role),
-            Command::Members { .. } if self.cx.link.is_none() => self.cx.reply(id, refused(NO_LINK)),
             Command::Members { group, since, after } => {
-                self.want_page(RequestBody::FetchList { group, since, after }, Asked::Answer(id));
+                if self.has_link(id) {
+                    self.want_page(RequestBody::FetchList { group, since, after }, Asked::Answer(id));
+                }
             }
             Command::Status => {
                 let status = self.status();
@@ -163,18 +164,25 @@ impl Bridge {
     }
 
     fn ask(&mut self, id: CommandId, body: RequestBody) {
-        if self.cx.link.is_none() {
-            return self.cx.reply(id, refused(NO_LINK));
+        if self.has_link(id) {
+            self.request(body, Asked::Answer(id));
         }
-        self.request(body, Asked::Answer(id));
+    }
+
+    /// Whether the center can be asked; if not, the administrator is told.
+    fn has_link(&mut self, id: CommandId) -> bool {
+        let up = self.cx.link.is_some();
+        if !up {
+            self.cx.reply(id, refused(NO_LINK));
+        }
+        up
     }
 
     /// The center takes a description as a whole, so what is not to change is asked for first.
     fn describe(&mut self, id: CommandId, group: GroupNumber, changes: AboutEdit) {
-        if self.cx.link.is_none() {
-            return self.cx.reply(id, refused(NO_LINK));
+        if self.has_link(id) {
+            self.request(RequestBody::ShowGroup { group }, Asked::Describe(id, changes));
         }
-        self.request(RequestBody::ShowGroup { group }, Asked::Describe(id, changes));
     }
 
     fn end(&mut self, id: CommandId, group: GroupNumber, how: Ending) {

@@ -9,7 +9,7 @@ use intergroup_schemas::link::{About, Timestamp, ToGateway, Welcome};
 use intergroup_schemas::list::{self, AccountRow, Listed, Policy};
 use serde::{Deserialize, Serialize};
 
-use super::action::{CommandId, ListReader, RequestId, Ticket};
+use super::action::{CommandId, RequestId, Ticket};
 use super::number::{Caller, Visit};
 use crate::ids::{BareJid, MessageId, Mouth, Nick, OccupantId, RoomJid, StanzaId, Who};
 use crate::store::{OutboxRow, PostedRow, Source};
@@ -74,8 +74,6 @@ pub enum Event {
     Listed {
         /// Of which group.
         group: GroupNumber,
-        /// Who asked.
-        reader: ListReader,
         /// In order of account.
         rows: Vec<AccountRow>,
     },

@@ -26,7 +26,7 @@ use intergroup_schemas::ids::{GatewayId, GroupNumber};
 use intergroup_schemas::limits as shared;
 use intergroup_schemas::link::{HelloGroup, Timestamp, ToGateway, Welcome};
 
-pub use action::{Action, CommandId, Level, ListReader, ReadFrom, Reply, Report, RequestId, RoomAction, Ticket};
+pub use action::{Action, CommandId, Level, ReadFrom, Reply, Report, RequestId, RoomAction, Ticket};
 pub use context::Config;
 pub use event::{
     AboutEdit, Affiliation, Answer, Command, Content, Event, Gone, Page, PersonEdit, Refusal, Role, RoomEvent,
@@ -135,11 +135,10 @@ impl Bridge {
             Event::Posted { group, rows } => self.with(group, |room, cx| room.posted_rows(cx, rows)),
             Event::Outbox { group, rows } => self.with(group, |room, cx| room.outbox_rows(cx, rows)),
             Event::Visit { caller, group, visit } => self.visit(caller, group, visit),
-            Event::Listed { group, reader: ListReader::Room, rows } => {
+            Event::Listed { group, rows } => {
                 self.with(group, |room, cx| room.list_rows(cx, &rows));
                 self.bound_lists();
             }
-            Event::Listed { reader: ListReader::Asker(_), .. } => {}
             Event::Command { id, command } => self.command(id, command),
         }
         self.work();

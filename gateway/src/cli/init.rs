@@ -1,14 +1,14 @@
 //! `init`: makes a gateway in its directory.
 
 use anyhow::{Context, Result, bail, ensure};
+use intergroup_schemas::address::split_address;
 
 use super::args::{Common, Init};
 use super::{Exit, fail, prompt};
-use crate::config::{AuthorRate, Config, DEFAULT_NICK, Dir, StandingText, read_secret, secret, write_private};
+use crate::config::{AuthorRate, Config, DEFAULT_NICK, Dir, read_secret, secret, write_private};
 use crate::link::Proxy;
 use crate::store::embedded::EmbeddedStore;
 use crate::xmpp::Secret;
-use intergroup_schemas::address::split_address;
 
 /// Where a proxy with a password is taken from.
 const PROXY_VARIABLE: &str = "INTERGROUP_GATEWAY_PROXY";
@@ -90,7 +90,7 @@ fn gather(init: Init) -> Result<(Config, Secret)> {
             domains,
             nick,
             proxy,
-            standing: StandingText::default(),
+            standing: Default::default(),
             author_rate: AuthorRate::default(),
             members: Default::default(),
         }

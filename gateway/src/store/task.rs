@@ -10,7 +10,7 @@ use intergroup_schemas::ids::{AccountId, GroupNumber, N, Seq};
 use intergroup_schemas::list::AccountRow;
 
 use super::{Change, OutboxRow, PostedRow, Store, StoreError};
-use crate::bridge::{ListReader, Ticket};
+use crate::bridge::Ticket;
 
 /// Most changes that one transaction takes: it bounds how long the first of them waits for the last.
 const TRANSACTION_CHANGES: usize = 4096;
@@ -24,8 +24,8 @@ pub enum Job {
     Outbox(GroupNumber, N, usize),
     /// Read posted rows of entries behind this one; answered by `Posted`.
     Posted(GroupNumber, Seq),
-    /// Read accounts of the user list behind this one, at most so many; answered by `Listed` with the same reader.
-    Listed(GroupNumber, ListReader, Option<AccountId>, usize),
+    /// Read accounts of the user list behind this one, at most so many; answered by `Listed`.
+    Listed(GroupNumber, Option<AccountId>, usize),
 }
 
 /// What the thread answers.
@@ -40,7 +40,7 @@ pub enum Done {
     /// The rows asked for.
     Posted(GroupNumber, Vec<PostedRow>),
     /// The accounts asked for.
-    Listed(GroupNumber, ListReader, Vec<AccountRow>),
+    Listed(GroupNumber, Vec<AccountRow>),
     /// A read failed; the text says why. As grave as a failed commit.
     Unreadable(String),
     /// The store's figures after a transaction, as (name, value).
@@ -124,9 +124,9 @@ impl<F: FnMut(Done) -> bool> Worker<F> {
                     let rows = self.store.posted(group, after);
                     (self.answer)(rows.map_or_else(|e| Done::Unreadable(e.0), |rows| Done::Posted(group, rows)))
                 }
-                Job::Listed(group, reader, after, max) => {
+                Job::Listed(group, after, max) => {
                     let rows = self.store.listed(group, after.as_ref(), max);
-                    (self.answer)(rows.map_or_else(|e| Done::Unreadable(e.0), |rows| Done::Listed(group, reader, rows)))
+                    (self.answer)(rows.map_or_else(|e| Done::Unreadable(e.0), |rows| Done::Listed(group, rows)))
                 }
             };
             if !listened {

@@ -9,6 +9,7 @@ use super::requests::{Asked, refused};
 use super::rooms::Seat;
 use super::session::Session;
 use super::stanza::{self, DELAY, DISCO_INFO, HINTS, MUC, MUC_ADMIN, MUC_USER, PING, SID};
+use super::write;
 use crate::bridge::{Refusal, RequestId, RoomAction, RoomEvent};
 use crate::ids::{MessageId, Mouth, Nick, RoomJid, Who};
 use crate::payload::to_room;
@@ -48,7 +49,7 @@ impl Session {
                 let (from, to) = (self.addresses.full(&mouth), occupant(room, &nick));
                 // Without an id: should it be refused, nobody is to take that for a refusal of something said.
                 stanza::begin(&mut out, "message", Some("chat"), &from, &to, None);
-                empty(&mut out, "x", MUC_USER);
+                write::empty(&mut out, "x", MUC_USER);
                 out.push_str("<body>");
                 push_escaped(&mut out, &text);
                 out.push_str("</body></message>");
@@ -65,11 +66,11 @@ impl Session {
                 self.put(&out);
             }
             RoomAction::Info { request } => {
-                self.ask(room, request, Asked::Info, None, |out, _| empty(out, "query", DISCO_INFO));
+                self.ask(room, request, Asked::Info, None, |out, _| write::empty(out, "query", DISCO_INFO));
             }
             // Answered by the room itself, in its turn, to anybody.
             RoomAction::Fence { request } => {
-                self.ask(room, request, Asked::Fence, None, |out, _| empty(out, "query", DISCO_INFO));
+                self.ask(room, request, Asked::Fence, None, |out, _| write::empty(out, "query", DISCO_INFO));
             }
             RoomAction::ReadArchive { request, ear, from, max } => {
                 let from_jid = self.addresses.full(&ear);
@@ -84,7 +85,7 @@ impl Session {
                     return self.tell(room, refused(request, "not-acceptable", "not in the room"));
                 };
                 let addresses = (self.addresses.full(&mouth), Some(occupant(room, &nick)));
-                self.ask(room, request, Asked::Ping, Some(addresses), |out, _| empty(out, "ping", PING));
+                self.ask(room, request, Asked::Ping, Some(addresses), |out, _| write::empty(out, "ping", PING));
             }
             RoomAction::SetMember { request, who } => {
                 let jid = self.addresses.bare(&who);
@@ -168,7 +169,7 @@ impl Session {
         }
         if !spoken {
             // Rooms archive nothing without a body unless they are asked to.
-            empty(&mut out, "store", HINTS);
+            write::empty(&mut out, "store", HINTS);
         }
         out.push_str("</message>");
         out
@@ -206,11 +207,4 @@ impl Session {
 
 fn occupant(room: &RoomJid, nick: &Nick) -> String {
     format!("{room}/{nick}")
-}
-
-fn empty(out: &mut String, name: &str, namespace: &str) {
-    out.push('<');
-    out.push_str(name);
-    stanza::attribute(out, "xmlns", namespace);
-    out.push_str("/>");
 }

@@ -6,6 +6,7 @@ use super::address::split;
 use super::requests::{Asked, page, refused};
 use super::session::Session;
 use super::stanza::{self, DATA, DISCO_INFO, DISCO_ITEMS, MAM, OCCUPANT_ID, PING, RSM, STANZAS, VERSION};
+use super::write;
 use crate::bridge::{Answer, RoomEvent, RoomInfo};
 use crate::payload::Element;
 
@@ -81,29 +82,17 @@ impl Session {
             }
             DISCO_INFO => {
                 let (category, kind) = if to.contains('@') { ("client", "bot") } else { ("gateway", "xmpp") };
-                out.push_str("<query xmlns='");
-                out.push_str(DISCO_INFO);
-                out.push_str("'><identity");
-                stanza::attribute(out, "category", category);
-                stanza::attribute(out, "type", kind);
-                stanza::attribute(out, "name", NAME);
-                out.push_str("/>");
-                for feature in FEATURES {
-                    out.push_str("<feature");
-                    stanza::attribute(out, "var", feature);
-                    out.push_str("/>");
-                }
+                write::begin(out, "query", DISCO_INFO, None);
+                write::identity(out, category, kind, NAME);
+                FEATURES.iter().for_each(|feature| write::feature(out, feature));
                 out.push_str("</query>");
             }
             DISCO_ITEMS => Element::new("query", DISCO_ITEMS).write(out, ""),
             VERSION => {
-                out.push_str("<query xmlns='");
-                out.push_str(VERSION);
-                out.push_str("'><name>");
-                out.push_str(NAME);
-                out.push_str("</name><version>");
-                push_escaped(out, env!("CARGO_PKG_VERSION"));
-                out.push_str("</version></query>");
+                write::begin(out, "query", VERSION, None);
+                write::text(out, "name", NAME);
+                write::text(out, "version", env!("CARGO_PKG_VERSION"));
+                out.push_str("</query>");
             }
             _ => {}
         }

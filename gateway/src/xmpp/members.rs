@@ -4,11 +4,11 @@
 use super::address::split;
 use super::requests::{Asked, refused};
 use super::session::Session;
-use super::stanza::{self, DATA, MUC_ADMIN, MUC_OWNER};
+use super::stanza::{self, DATA, MUC_ADMIN, MUC_OWNER, affiliation_name};
+use super::write;
 use crate::bridge::{Affiliation, Answer, RequestId, RoomEvent};
 use crate::ids::{BareJid, Nick, RoomJid};
 use crate::payload::Element;
-use intergroup_schemas::link::push_escaped;
 
 /// The field of a room's configuration that lets only members in.
 const MEMBERS_ONLY: &str = "muc#roomconfig_membersonly";
@@ -19,7 +19,9 @@ const VOICE_FOR_ALL: &str = "members_by_default";
 
 impl Session {
     pub(super) fn read_affiliations(&mut self, room: &RoomJid, request: RequestId, affiliation: Affiliation) {
-        self.ask(room, request, Asked::People, None, |out, _| item(out, &[("affiliation", name(affiliation))]));
+        self.ask(room, request, Asked::People, None, |out, _| {
+            item(out, &[("affiliation", affiliation_name(affiliation))])
+        });
     }
 
     pub(super) fn set_affiliation(
@@ -30,7 +32,7 @@ impl Session {
         affiliation: Affiliation,
     ) {
         // One item an iq: some servers take the first only.
-        let attributes = [("affiliation", name(affiliation)), ("jid", account.as_str())];
+        let attributes = [("affiliation", affiliation_name(affiliation)), ("jid", account.as_str())];
         self.ask(room, request, Asked::Done, None, |out, _| item(out, &attributes));
     }
 
@@ -39,11 +41,7 @@ impl Session {
     }
 
     pub(super) fn ask_for_configuration(&mut self, room: &RoomJid, request: RequestId) {
-        self.ask(room, request, Asked::Form, None, |out, _| {
-            out.push_str("<query");
-            stanza::attribute(out, "xmlns", MUC_OWNER);
-            out.push_str("/>");
-        });
+        self.ask(room, request, Asked::Form, None, |out, _| write::empty(out, "query", MUC_OWNER));
     }
 
     /// The form has come: it goes back as it was, but for what lets others in than members.
@@ -69,25 +67,11 @@ impl Session {
     }
 }
 
-fn name(affiliation: Affiliation) -> &'static str {
-    match affiliation {
-        Affiliation::Owner => "owner",
-        Affiliation::Admin => "admin",
-        Affiliation::Member => "member",
-        Affiliation::None => "none",
-        Affiliation::Outcast => "outcast",
-    }
-}
-
 /// A query of administrators with one item.
 fn item(out: &mut String, attributes: &[(&str, &str)]) {
-    out.push_str("<query");
-    stanza::attribute(out, "xmlns", MUC_ADMIN);
-    out.push_str("><item");
-    for (key, value) in attributes {
-        stanza::attribute(out, key, value);
-    }
-    out.push_str("/></query>");
+    write::begin(out, "query", MUC_ADMIN, None);
+    write::leaf(out, "item", attributes);
+    out.push_str("</query>");
 }
 
 /// The fields of a form that have values. What has none stays so when it is not sent back, and some servers do not take an empty
@@ -124,9 +108,8 @@ fn close(fields: &mut [(&str, Vec<String>)]) -> bool {
 }
 
 fn submit(out: &mut String, fields: &[(&str, Vec<String>)]) {
-    out.push_str("<query");
-    stanza::attribute(out, "xmlns", MUC_OWNER);
-    out.push_str("><x");
+    write::begin(out, "query", MUC_OWNER, None);
+    out.push_str("<x");
     stanza::attribute(out, "xmlns", DATA);
     out.push_str(" type='submit'>");
     for (var, values) in fields {
@@ -134,9 +117,7 @@ fn submit(out: &mut String, fields: &[(&str, Vec<String>)]) {
         stanza::attribute(out, "var", var);
         out.push('>');
         for value in values {
-            out.push_str("<value>");
-            push_escaped(out, value);
-            out.push_str("</value>");
+            write::text(out, "value", value);
         }
         out.push_str("</field>");
     }

@@ -24,6 +24,7 @@ mod stanza;
 mod task;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::fmt;
 use std::sync::Arc;

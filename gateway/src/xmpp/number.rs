@@ -14,6 +14,7 @@ use intergroup_schemas::list::Role;
 use super::message::id;
 use super::session::Session;
 use super::stanza::{self, COMMANDS, DATA, DISCO_INFO, DISCO_ITEMS, INVITATION, MUC, PING, RSM, STANZAS};
+use super::write;
 use crate::bridge::{Caller, CommandsOf, Declined, Event, Member, MemberAt, Members, Span, Visit, VisitAnswer};
 use crate::ids::{MessageId, RoomJid};
 use crate::payload::{Element, reduce};
@@ -70,16 +71,16 @@ impl Session {
             VisitAnswer::Refused(declined) => refuse(&mut out, caller, &declined),
             VisitAnswer::Moved { group, name, room } => moved(&mut out, caller, group, &name, &room),
             VisitAnswer::Groups(groups) => result(&mut out, caller, |out| {
-                begin(out, "query", DISCO_ITEMS, None);
+                write::begin(out, "query", DISCO_ITEMS, None);
                 for (group, name) in groups {
-                    item(out, &[("jid", &format!("{group}@{}", caller.to)), ("name", &name)]);
+                    write::leaf(out, "item", &[("jid", &format!("{group}@{}", caller.to)), ("name", &name)]);
                 }
                 out.push_str("</query>");
             }),
             VisitAnswer::Group(name) => result(&mut out, caller, |out| {
-                begin(out, "query", DISCO_INFO, None);
-                identity(out, "conference", "text", &name);
-                FEATURES.iter().for_each(|feature| self::feature(out, feature));
+                write::begin(out, "query", DISCO_INFO, None);
+                write::identity(out, "conference", "text", &name);
+                FEATURES.iter().for_each(|feature| write::feature(out, feature));
                 out.push_str("</query>");
             }),
             VisitAnswer::Commands(of) => result(&mut out, caller, |out| commands(out, of, &caller.to)),
@@ -87,9 +88,9 @@ impl Session {
                 let items: Vec<_> =
                     members.members.iter().map(|member| (self.address(member), called(member))).collect();
                 result(&mut out, caller, |out| {
-                    begin(out, "query", DISCO_ITEMS, None);
+                    write::begin(out, "query", DISCO_ITEMS, None);
                     for (jid, name) in &items {
-                        item(out, &[("jid", jid), ("name", name)]);
+                        write::leaf(out, "item", &[("jid", jid), ("name", name)]);
                     }
                     page(out, &members);
                     out.push_str("</query>");
@@ -145,72 +146,32 @@ fn result(out: &mut String, caller: &Caller, content: impl FnOnce(&mut String)) 
     out.push_str("</iq>");
 }
 
-fn begin(out: &mut String, name: &str, namespace: &str, node: Option<&str>) {
-    out.push('<');
-    out.push_str(name);
-    stanza::attribute(out, "xmlns", namespace);
-    if let Some(node) = node {
-        stanza::attribute(out, "node", node);
-    }
-    out.push('>');
-}
-
-fn item(out: &mut String, attributes: &[(&str, &str)]) {
-    out.push_str("<item");
-    attributes.iter().for_each(|(name, value)| stanza::attribute(out, name, value));
-    out.push_str("/>");
-}
-
-fn identity(out: &mut String, category: &str, kind: &str, name: &str) {
-    out.push_str("<identity");
-    for (key, value) in [("category", category), ("type", kind), ("name", name)] {
-        stanza::attribute(out, key, value);
-    }
-    out.push_str("/>");
-}
-
-fn feature(out: &mut String, var: &str) {
-    out.push_str("<feature");
-    stanza::attribute(out, "var", var);
-    out.push_str("/>");
-}
-
-fn text(out: &mut String, name: &str, content: &str) {
-    out.push('<');
-    out.push_str(name);
-    out.push('>');
-    push_escaped(out, content);
-    out.push_str("</");
-    out.push_str(name);
-    out.push('>');
-}
-
 /// Where the page lies among all members (XEP-0059 section 2.6).
 fn page(out: &mut String, members: &Members) {
-    begin(out, "set", RSM, None);
+    write::begin(out, "set", RSM, None);
     if let (Some(first), Some(last)) = (members.members.first(), members.members.last()) {
-        text(out, "first", &first.mark.to_string());
-        text(out, "last", &last.mark.to_string());
+        write::text(out, "first", &first.mark.to_string());
+        write::text(out, "last", &last.mark.to_string());
     }
-    text(out, "count", &members.count.to_string());
+    write::text(out, "count", &members.count.to_string());
     out.push_str("</set>");
 }
 
 fn commands(out: &mut String, of: CommandsOf, group: &str) {
     match of {
         CommandsOf::Items => {
-            begin(out, "query", DISCO_ITEMS, Some(COMMANDS));
-            item(out, &[("jid", group), ("node", WHO), ("name", WHO_NAME)]);
+            write::begin(out, "query", DISCO_ITEMS, Some(COMMANDS));
+            write::leaf(out, "item", &[("jid", group), ("node", WHO), ("name", WHO_NAME)]);
         }
         CommandsOf::Info => {
-            begin(out, "query", DISCO_INFO, Some(COMMANDS));
-            identity(out, "automation", "command-list", "Commands");
-            feature(out, COMMANDS);
+            write::begin(out, "query", DISCO_INFO, Some(COMMANDS));
+            write::identity(out, "automation", "command-list", "Commands");
+            write::feature(out, COMMANDS);
         }
         CommandsOf::WhoInfo => {
-            begin(out, "query", DISCO_INFO, Some(WHO));
-            identity(out, "automation", "command-node", WHO_NAME);
-            [COMMANDS, DATA].iter().for_each(|feature| self::feature(out, feature));
+            write::begin(out, "query", DISCO_INFO, Some(WHO));
+            write::identity(out, "automation", "command-node", WHO_NAME);
+            [COMMANDS, DATA].iter().for_each(|feature| write::feature(out, feature));
         }
     }
     out.push_str("</query>");
@@ -226,7 +187,7 @@ fn who(out: &mut String, group: &str, members: &Members) {
         out.push_str("</note>");
     }
     begin_form(out);
-    text(out, "title", &format!("{WHO_NAME}: {group}"));
+    write::text(out, "title", &format!("{WHO_NAME}: {group}"));
     out.push_str("<reported>");
     for (var, label) in [("name", "Name"), ("company", "Company"), ("role", "May")] {
         out.push_str("<field type='text-single'");
@@ -242,7 +203,7 @@ fn who(out: &mut String, group: &str, members: &Members) {
             out.push_str("<field");
             stanza::attribute(out, "var", var);
             out.push('>');
-            text(out, "value", value);
+            write::text(out, "value", value);
             out.push_str("</field>");
         }
         out.push_str("</item>");
@@ -302,7 +263,7 @@ fn moved(out: &mut String, caller: &Caller, group: GroupNumber, name: &str, room
     push_escaped(out, &format!("xmpp:{}?join", escaped(room)));
     out.push_str("</gone></error></presence>");
     stanza::begin(out, "message", None, number, &caller.from, None);
-    text(out, "body", &format!("Group {group} ({name}) is the room {room} here: join that one."));
+    write::text(out, "body", &format!("Group {group} ({name}) is the room {room} here: join that one."));
     out.push_str("<x");
     stanza::attribute(out, "xmlns", INVITATION);
     stanza::attribute(out, "jid", room.as_str());

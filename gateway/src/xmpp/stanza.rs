@@ -94,17 +94,29 @@ pub(super) struct Item<'a> {
     pub(super) role: Role,
 }
 
+/// The words of XEP-0045 section 5.2.
+const AFFILIATIONS: [(Affiliation, &str); 5] = [
+    (Affiliation::Owner, "owner"),
+    (Affiliation::Admin, "admin"),
+    (Affiliation::Member, "member"),
+    (Affiliation::None, "none"),
+    (Affiliation::Outcast, "outcast"),
+];
+
+/// An affiliation as it is written.
+pub(super) fn affiliation_name(affiliation: Affiliation) -> &'static str {
+    AFFILIATIONS.iter().find(|(known, _)| *known == affiliation).map_or("none", |(_, name)| name)
+}
+
+fn affiliation(written: Option<&str>) -> Affiliation {
+    AFFILIATIONS.iter().find(|(_, name)| Some(*name) == written).map_or(Affiliation::None, |(known, _)| *known)
+}
+
 /// Reads an `<item/>` of XEP-0045.
 pub(super) fn item(item: &Element) -> Item<'_> {
     Item {
         jid: item.attribute("jid"),
-        affiliation: match item.attribute("affiliation") {
-            Some("owner") => Affiliation::Owner,
-            Some("admin") => Affiliation::Admin,
-            Some("member") => Affiliation::Member,
-            Some("outcast") => Affiliation::Outcast,
-            _ => Affiliation::None,
-        },
+        affiliation: affiliation(item.attribute("affiliation")),
         role: match item.attribute("role") {
             Some("moderator") => Role::Moderator,
             Some("participant") => Role::Participant,

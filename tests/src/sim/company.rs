@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use intergroup_gateway::bridge::{
-    Action, Affiliation, Bridge, CommandId, Event, Level, ListReader, RequestId, RoomAction, Ticket,
-};
+use intergroup_gateway::bridge::{Action, Affiliation, Bridge, CommandId, Event, Level, RequestId, RoomAction, Ticket};
 use intergroup_gateway::ids::RoomJid;
 use intergroup_gateway::store::memory::MemoryStore;
 use intergroup_gateway::store::{Change, Mapping, Store};
@@ -41,7 +39,7 @@ pub(super) enum Job {
     Commit(Ticket),
     Outbox(GroupNumber, N, usize),
     Posted(GroupNumber, Seq),
-    Listed(GroupNumber, ListReader, Option<AccountId>, usize),
+    Listed(GroupNumber, Option<AccountId>, usize),
 }
 
 /// What waits for a frozen gateway.
@@ -264,8 +262,8 @@ impl Firm {
             Action::LoadOutbox { group, from, max } => self.store(net, Job::Outbox(group, from, max), Vec::new()),
             Action::LoadPosted { group, after } => self.store(net, Job::Posted(group, after), Vec::new()),
             Action::Answer { .. } => {}
-            Action::LoadListed { group, reader, after, max } => {
-                self.store(net, Job::Listed(group, reader, after, max), Vec::new());
+            Action::LoadListed { group, after, max } => {
+                self.store(net, Job::Listed(group, after, max), Vec::new());
             }
             Action::Reply { id, reply } => self.replied(net, id, &reply),
             Action::Report(report) => {
@@ -312,9 +310,9 @@ impl Firm {
                 Job::Posted(group, after) => {
                     Event::Posted { group, rows: store.posted(group, after).expect("memory can be read") }
                 }
-                Job::Listed(group, reader, after, max) => {
+                Job::Listed(group, after, max) => {
                     let rows = store.listed(group, after.as_ref(), max).expect("memory can be read");
-                    Event::Listed { group, reader, rows }
+                    Event::Listed { group, rows }
                 }
             };
             self.event(net, event);

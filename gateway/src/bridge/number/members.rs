@@ -126,10 +126,10 @@ impl Bridge {
         let answer = match page.filter(|_| is_in) {
             Some(page) => {
                 let members = self.shown(group, page, max);
-                name.map_or_else(
-                    || VisitAnswer::Members(members.clone()),
-                    |name| VisitAnswer::Who(name, members.clone()),
-                )
+                match name {
+                    None => VisitAnswer::Members(members),
+                    Some(name) => VisitAnswer::Who(name, members),
+                }
             }
             None if is_in => VisitAnswer::Refused(Declined::later("the center did not answer; try again later")),
             None => VisitAnswer::Refused(Declined::unknown()),

@@ -9,8 +9,7 @@ mod members;
 
 use std::sync::Arc;
 
-use intergroup_schemas::ids::{DisplayName, GroupNumber};
-use intergroup_schemas::list::Role;
+use intergroup_schemas::ids::GroupNumber;
 
 use super::Bridge;
 use super::action::Action;
@@ -121,13 +120,6 @@ impl Declined {
     pub(super) fn later(text: &str) -> Self {
         Self { condition: "resource-constraint", text: text.to_owned() }
     }
-}
-
-/// A member of the company, as the group knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct OwnMember {
-    pub(super) display: DisplayName,
-    pub(super) role: Role,
 }
 
 impl Bridge {

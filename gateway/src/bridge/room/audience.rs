@@ -19,7 +19,7 @@ impl Room {
     }
 
     /// Whether no other gateway belongs to the group, as of the stream's place.
-    fn is_alone(&self, cx: &Context) -> bool {
+    pub(super) fn is_alone(&self, cx: &Context) -> bool {
         self.mapping.members.iter().all(|(member, _)| Self::is_me(cx, member))
     }
 

@@ -11,7 +11,7 @@ use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{N, OriginKey, Seq, SourceId};
 use intergroup_schemas::limits as shared;
 use intergroup_schemas::link::{Deliver, Timestamp};
-use intergroup_schemas::list::Role;
+use intergroup_schemas::list::{Listed, Role};
 use ring::digest;
 
 use super::Room;
@@ -19,7 +19,7 @@ use super::stream::Item;
 use crate::bridge::context::Context;
 use crate::bridge::event::Content;
 use crate::bridge::limits::{OUTBOX_ROWS, SAID_AGAIN_WITHIN, SAID_KNOWN};
-use crate::bridge::number::{Declined, OwnMember};
+use crate::bridge::number::Declined;
 use crate::ids::{BareJid, MessageId};
 use crate::payload;
 use crate::store::{Mapping, OutMessage, OutboxRow, Outgoing};
@@ -63,7 +63,7 @@ impl Room {
         &mut self,
         cx: &mut Context,
         author: &BareJid,
-        member: &OwnMember,
+        member: &Listed,
         id: Option<MessageId>,
         content: Content,
     ) -> Result<(), Declined> {
@@ -79,7 +79,7 @@ impl Room {
         if self.mapping.ending.is_some() || (self.mapping.archive && self.mapping.floor.is_none()) {
             return Err(Declined::later("the group's room is not shared at this moment; try again later"));
         }
-        if self.mapping.members.iter().all(|(member, _)| Self::is_me(cx, member)) {
+        if self.is_alone(cx) {
             let room = &self.mapping.room;
             let text = format!("no other company is in the group yet; until then its people talk in the room {room}");
             return Err(Declined::later(&text));

@@ -133,12 +133,9 @@ impl Room {
             cx.count("unreflected");
             return self.restart(cx, "a message was not reflected in time, so its fate is in doubt");
         }
-        while self.post.flights.len() < UNREFLECTED && self.next_entry_is_known(cx) {
+        while self.post.flights.len() < UNREFLECTED && self.next_entry_is_known(cx) && self.next_entry_has_its_list(cx)
+        {
             let Some(queued) = self.stream.queue.pop_front() else { break };
-            if self.waits_for_list(cx, &queued.item) {
-                self.stream.queue.push_front(queued);
-                break;
-            }
             let flight = self.flight(cx, queued);
             self.post.flights.push_back(flight);
         }

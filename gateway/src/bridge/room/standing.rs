@@ -1,9 +1,11 @@
-//! StandingText text: the room names the companies that it is shared with. Either each announcement of a change ends with it, or it is the
+//! Standing text: the room names the companies that it is shared with. Either each announcement of a change ends with it, or it is the
 //! room's subject as long as nobody has given the room another one.
 //!
 //! Each gateway speaks in its own room only, and a subject does not cross, so no two gateways ever correct each other.
 
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::Room;
 use crate::bridge::action::RoomAction;
@@ -11,7 +13,8 @@ use crate::bridge::context::Context;
 use crate::ids::Who;
 
 /// Where the room names the companies that it is shared with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StandingText {
     /// In the room's subject, while that is empty or ours.
     Subject,

@@ -167,12 +167,11 @@ impl Room {
         (m.settled, m.hash) = (common, hash);
         m.refused.clear();
         m.suspect = None;
-        m.list_at = None;
         // Versions behind the center's are of the end that was lost, and will be others'.
         m.list = m.list.min(list);
         m.announced = m.announced.min(list);
         m.news.retain(|news| news.list <= list);
-        self.list_is_lost(cx);
+        self.list_missed_changes(cx);
         let in_doubt = self.post_is_in_doubt();
         self.stop_posting(cx);
         self.stream.queue.clear();

@@ -33,8 +33,6 @@ struct Running {
     own: BTreeSet<UserId>,
     /// Our own accounts of which the center had decided the last edit before anything was asked: the pages have it.
     decided: BTreeSet<UserId>,
-    /// The answer is awaited.
-    asked: bool,
 }
 
 impl Fetch {
@@ -84,30 +82,31 @@ impl Room {
         }
         let since = self.mapping.list_at.unwrap_or_default();
         let (own, decided) = (BTreeSet::new(), self.own_settling());
-        let running = Running { whole, since, after: None, passed: since, own, decided, asked: false };
+        let running = Running { whole, since, after: None, passed: since, own, decided };
         self.list.fetch.running = Some(running);
         self.ask_for_list(cx);
     }
 
     fn ask_for_list(&mut self, cx: &mut Context) {
         let group = self.group();
-        if let Some(running) = &mut self.list.fetch.running {
-            running.asked = true;
+        if let Some(running) = &self.list.fetch.running {
             cx.want_list(group, running.since, running.after.clone());
         }
     }
 
-    /// What is kept here may not be what the center has (entries are missing, an edit was refused): it is fetched as a whole.
+    /// What is kept here may not be what the center has (entries are missing, the log has forked, an edit was refused): it is fetched as a whole.
     pub(in crate::bridge::room) fn list_missed_changes(&mut self, cx: &mut Context) {
-        self.list_is_lost(cx);
+        self.list.fetch.running = None;
+        self.list.fetch.due = cx.now;
         self.mapping.list_at = None;
         self.dirty(cx);
     }
 
-    /// The log is another one now: so may be the list.
-    pub(in crate::bridge::room) fn list_is_lost(&mut self, cx: &Context) {
-        self.list.fetch.running = None;
-        self.list.fetch.due = cx.now;
+    /// What is kept here is surely not what the center has.
+    pub(super) fn list_is_wrong(&mut self, cx: &mut Context) {
+        cx.count("list-repairs");
+        self.list.repairs += 1;
+        self.list_missed_changes(cx);
     }
 
     /// The link is down: what was asked for is not answered any more.
@@ -125,7 +124,7 @@ impl Room {
 
     /// A page of the list, from the center.
     pub(in crate::bridge) fn list_page(&mut self, cx: &mut Context, page: &ListPage) {
-        if !self.list.fetch.running.as_ref().is_some_and(|running| running.asked) {
+        if self.list.fetch.is_idle() {
             return;
         }
         let Held::Here(roster) = &mut self.list.roster else { return };
@@ -162,10 +161,7 @@ impl Room {
     /// The center's list is of an older version than what the stream has brought: it is not the list that is kept here. Asked
     /// for as a whole, and not as fast as the center answers.
     fn list_is_older(&mut self, cx: &mut Context) {
-        cx.count("list-repairs");
-        self.list.repairs += 1;
-        self.mapping.list_at = None;
-        self.dirty(cx);
+        self.list_is_wrong(cx);
         self.list_refused(cx);
     }
 

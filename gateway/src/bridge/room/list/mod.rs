@@ -15,7 +15,7 @@ use intergroup_schemas::list::{AccountEdit, AccountRow, Listed, Roster, Standing
 
 use super::Room;
 use super::stream::Item;
-use crate::bridge::action::{Action, Level, ListReader};
+use crate::bridge::action::{Action, Level};
 use crate::bridge::context::Context;
 use crate::bridge::limits::LISTED_ROWS;
 use crate::ids::Account;
@@ -111,8 +111,7 @@ impl Room {
     }
 
     fn load_list(&self, cx: &mut Context, after: Option<AccountId>) {
-        let (group, reader, max) = (self.group(), ListReader::Room, LISTED_ROWS);
-        cx.act(Action::LoadListed { group, reader, after, max });
+        cx.act(Action::LoadListed { group: self.group(), after, max: LISTED_ROWS });
     }
 
     /// A page of the list, from the disk.
@@ -129,16 +128,16 @@ impl Room {
         self.list.roster = Held::Here(roster);
     }
 
-    /// Whether an entry of the stream must wait until the list is at hand.
-    pub(super) fn waits_for_list(&mut self, cx: &mut Context, item: &Item) -> bool {
-        let needs = match item {
-            Item::Quiet | Item::Missing { .. } => false,
-            Item::Message(_) | Item::Own(_) => true,
-            Item::Change(entry) => {
+    /// Whether the list is at hand, where the next entry of the stream needs it.
+    pub(super) fn next_entry_has_its_list(&mut self, cx: &mut Context) -> bool {
+        let needs = match self.stream.queue.front().map(|queued| &queued.item) {
+            None | Some(Item::Quiet | Item::Missing { .. }) => false,
+            Some(Item::Message(_) | Item::Own(_)) => true,
+            Some(Item::Change(entry)) => {
                 matches!(entry.change, GroupChange::Listed { .. } | GroupChange::Unlisted { .. })
             }
         };
-        needs && self.mapping.list_at.is_some() && !self.list_at_hand(cx)
+        !needs || self.mapping.list_at.is_none() || self.list_at_hand(cx)
     }
 
     // ------------------------------------------------------------ changes
@@ -201,16 +200,12 @@ impl Room {
         if roster.digest() == digest {
             return true;
         }
-        cx.count("list-repairs");
-        self.list.repairs += 1;
         self.report(
             cx,
             Level::Warning,
             format!("the user list kept here is not the center's at version {version}: it is fetched anew"),
         );
-        self.mapping.list_at = None;
-        self.list.fetch.is_due(cx.now);
-        self.dirty(cx);
+        self.list_is_wrong(cx);
         false
     }
 

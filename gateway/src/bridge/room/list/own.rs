@@ -7,7 +7,6 @@ use intergroup_schemas::list::{AccountEdit, AccountRow, Listed, Role};
 
 use super::Room;
 use crate::bridge::context::Context;
-use crate::bridge::number::OwnMember;
 use crate::ids::BareJid;
 use crate::store::{Change, OwnRow};
 
@@ -53,16 +52,15 @@ impl Room {
 
     /// Whether an account is one of the company's members of the group, and as what. As long as the company has never edited the
     /// list, nobody of it is judged, and whoever is in the room is a member.
-    pub(in crate::bridge) fn own_member(&self, cx: &Context, account: &BareJid) -> Option<OwnMember> {
+    pub(in crate::bridge) fn own_member(&self, cx: &Context, account: &BareJid) -> Option<Listed> {
         let user = cx.config.user(account)?;
         let judged = cx.enterprise().is_some_and(|me| self.mapping.judged.contains(me));
         if judged || !self.list.own.people.is_empty() {
-            let Listed { display, role } = self.own_listed(&user)?.clone();
-            return Some(OwnMember { display, role });
+            return self.own_listed(&user).cloned();
         }
         let nick = self.people.nick_of(account)?;
         let display = DisplayName::neutral(nick.as_str()).or_else(|| DisplayName::neutral(user.as_str()))?;
-        Some(OwnMember { display, role: Role::Speak })
+        Some(Listed { display, role: Role::Speak })
     }
 
     /// What of an edit changes anything. While the list is being fetched as a whole, nobody knows.

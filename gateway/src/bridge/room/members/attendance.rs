@@ -61,7 +61,7 @@ impl Room {
             return false;
         }
         self.seen_today(cx, user);
-        if !self.own_people().contains_key(user) {
+        if !self.is_listed(user) {
             let edit = self.listing(user, nick);
             self.edit_list(cx, &[edit]);
         }

@@ -5,6 +5,7 @@ use intergroup_schemas::list::AccountEdit;
 use super::Room;
 use crate::bridge::context::Context;
 use crate::bridge::event::Affiliation;
+use crate::bridge::limits::RETRY;
 use crate::store::Source;
 
 impl Room {
@@ -14,7 +15,7 @@ impl Room {
     pub(in crate::bridge) fn edit_by_command(&mut self, cx: &mut Context, edits: &[AccountEdit]) -> Result<(), String> {
         match self.source() {
             Source::Affiliations => {
-                let moves = |edit: &&AccountEdit| edit.listed.is_some() != self.own_people().contains_key(&edit.user);
+                let moves = |edit: &&AccountEdit| edit.listed.is_some() != self.is_listed(&edit.user);
                 if let Some(edit) = edits.iter().find(moves) {
                     let (number, room) = (self.group(), &self.mapping.room);
                     let what = if edit.listed.is_some() { "make" } else { "let" };
@@ -40,7 +41,7 @@ impl Room {
                 for edit in edits {
                     let account = cx.config.account(&edit.user);
                     let is_staff = self.members.staff.contains(&account);
-                    match (&edit.listed, self.own_people().contains_key(&edit.user)) {
+                    match (&edit.listed, self.is_listed(&edit.user)) {
                         (Some(_), false) if !is_staff => self.members.tasks.set(&account, Affiliation::Member),
                         (None, true) if !is_staff => self.members.tasks.set(&account, Affiliation::None),
                         _ => {}
@@ -54,7 +55,7 @@ impl Room {
         self.edit_list(cx, edits);
         if self.source() == Source::Explicit {
             // Owners and admins are judged anew.
-            self.members.due = self.members.due.min(cx.in_ms(crate::bridge::limits::RETRY));
+            self.members.due = self.members.due.min(cx.in_ms(RETRY));
         }
         Ok(())
     }

@@ -103,7 +103,7 @@ impl Room {
     }
 
     fn is_listed(&self, user: &UserId) -> bool {
-        self.own_people().contains_key(user)
+        self.own_listed(user).is_some()
     }
 
     fn listing(&self, user: &UserId, nick: Option<&Nick>) -> AccountEdit {
@@ -234,7 +234,7 @@ impl Room {
     /// Why a message of an account of ours stays here, if it does. In a room whose members are whoever comes, a new author is
     /// put on the list before the message.
     pub(super) fn keeps_here(&mut self, cx: &mut Context, user: &UserId, nick: Option<&Nick>) -> Option<Condition> {
-        match self.own_people().get(user).map(|listed| listed.role) {
+        match self.own_listed(user).map(|listed| listed.role) {
             Some(Role::Speak) => {
                 self.is_heard(cx, user);
                 None
@@ -302,10 +302,10 @@ impl Room {
             return;
         }
         let knows = self.knows_list();
-        if knows && !std::mem::replace(&mut self.members.list_known, knows) {
+        let knew = std::mem::replace(&mut self.members.list_known, knows);
+        if knows && !knew {
             self.read_soon(cx);
         }
-        self.members.list_known = knows;
         self.let_go(cx);
         self.go_on_reading(cx);
         for (request, account, affiliation) in self.members.tasks.next(cx) {

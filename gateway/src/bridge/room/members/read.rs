@@ -104,7 +104,7 @@ impl Room {
                 continue;
             }
             let user = account(cx, jid);
-            let listed = user.as_ref().is_some_and(|user| self.own_people().contains_key(user));
+            let listed = user.as_ref().is_some_and(|user| self.is_listed(user));
             match (self.source(), user, affiliation) {
                 (_, Some(user), Affiliation::Outcast) => drop(self.members.leaving.insert(user)),
                 (Source::Affiliations, Some(user), affiliation) if is_member(*affiliation) => {
