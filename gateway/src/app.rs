@@ -27,9 +27,9 @@ use crate::desk::Desk;
 use crate::enrol::keep_renewed;
 use crate::ids::Nick;
 use crate::link::{self, FromLink};
-use crate::store::embedded::EmbeddedStore;
+use crate::store::place::Place;
 use crate::store::task::{Done, Job, StoreTask};
-use crate::store::{Store, StoreError};
+use crate::store::{Snapshot, Store, StoreError};
 use crate::xmpp;
 
 /// Batches that may wait on their way from a shell to the core. A shell that finds them full stops reading.
@@ -40,6 +40,8 @@ const BATCHES_A_TURN: usize = 16;
 const WAITING_COMMANDS: usize = 32;
 /// Pauses before the store is opened again after it failed: the first, and the longest.
 const STORE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How long commands wait for the store to be open before they are answered without it.
+const OPENING: Duration = Duration::from_secs(2);
 /// How long the component link may take to end.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -64,6 +66,7 @@ async fn serve(dir: &Dir, config: &Config, server: xmpp::Settings) -> Result<()>
     let (commands, mut served) = mpsc::channel(WAITING_COMMANDS);
     let _control = control::listen(&dir.socket(), commands)?;
     let mut desk = Desk::new(dir.clone(), config.clone(), clock.now());
+    let place = Place::of(dir, config)?;
     let center = link::Settings { dir: dir.clone(), proxy: config.proxy()?, again: desk.again.clone() };
     let renewing = tokio::spawn(keep_renewed(dir.clone(), center.proxy.clone(), center.again.clone()));
     tracing::info!("gateway {} in {}", config.component, dir.0.display());
@@ -71,7 +74,9 @@ async fn serve(dir: &Dir, config: &Config, server: xmpp::Settings) -> Result<()>
     let mut pause = STORE_PAUSE.0;
     loop {
         let began = Instant::now();
-        let ended = match Session::start(dir, config, &server, &center, &desk, clock) {
+        let Some(opened) = open(&place, &mut desk, &mut served, &mut stop).await else { break };
+        let started = opened.and_then(|opened| Session::start(opened, config, &server, &center, &desk, clock));
+        let ended = match started {
             Ok(session) => {
                 desk.store_serves(Vec::new());
                 session.run(&mut desk, &mut served, &mut stop).await
@@ -80,6 +85,12 @@ async fn serve(dir: &Dir, config: &Config, server: xmpp::Settings) -> Result<()>
         };
         match ended {
             Ended::Stopped => break,
+            Ended::Store(why) if why.starts_with(intergroup_redis::TAKEN_OVER) => {
+                // To open it again would take it from the other, and so on for ever.
+                desk.store_failed(&why);
+                while idle(STORE_PAUSE.1, &mut desk, &mut served, &mut stop).await.is_some() {}
+                break;
+            }
             Ended::Store(why) => desk.store_failed(&why),
             Ended::Lost(what) => tracing::error!("{what} has ended by a fault of the program; starting anew"),
         }
@@ -94,6 +105,35 @@ async fn serve(dir: &Dir, config: &Config, server: xmpp::Settings) -> Result<()>
     renewing.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+type Opened = (Box<dyn Store>, Snapshot);
+
+/// Opens and reads the store, which may take its time where it is not on this machine, and answers commands meanwhile; none when
+/// told to stop.
+async fn open(
+    place: &Place,
+    desk: &mut Desk,
+    served: &mut mpsc::Receiver<Served>,
+    stop: &mut Stop,
+) -> Option<Result<Opened, StoreError>> {
+    let place = place.clone();
+    let mut opening = tokio::task::spawn_blocking(move || {
+        let mut store = place.open()?;
+        let snapshot = store.load()?;
+        Ok((store, snapshot))
+    });
+    let patient = Instant::now() + OPENING;
+    loop {
+        tokio::select! {
+            opened = &mut opening => {
+                return Some(opened.unwrap_or_else(|e| Err(StoreError(format!("opening it has failed: {e}")))));
+            }
+            () = stop.wait() => return None,
+            () = sleep_until(patient), if Instant::now() < patient => {}
+            Some(served) = served.recv(), if Instant::now() >= patient => desk.serve_without_core(served),
+        }
+    }
 }
 
 /// Waits, answering commands; none when told to stop.
@@ -134,17 +174,15 @@ struct Session {
 
 impl Session {
     fn start(
-        dir: &Dir,
+        (store, snapshot): Opened,
         config: &Config,
         server: &xmpp::Settings,
         center: &link::Settings,
         desk: &Desk,
         clock: Clock,
     ) -> Result<Self, StoreError> {
-        let mut store = EmbeddedStore::open(&dir.store())?;
-        let snapshot = store.load()?;
         let (done, stored) = mpsc::unbounded_channel();
-        let store = StoreTask::start(Box::new(store), move |d| done.send(d).is_ok())?;
+        let store = StoreTask::start(store, move |d| done.send(d).is_ok())?;
         let mut entropy = [0; 32];
         SystemRandom::new().fill(&mut entropy).map_err(|_| StoreError("the system gives no random numbers".into()))?;
         let bridge = Bridge::new(

@@ -45,6 +45,16 @@ impl Dir {
     pub fn store(&self) -> PathBuf {
         self.0.join("gateway.db")
     }
+    /// The password of a store on Redis, where it asks for one.
+    #[must_use]
+    pub fn store_password(&self) -> PathBuf {
+        self.0.join("store-password")
+    }
+    /// Certificates of the authorities that a store on Redis is trusted by, where those are not the system's (PEM).
+    #[must_use]
+    pub fn store_authorities(&self) -> PathBuf {
+        self.0.join("store-ca.pem")
+    }
     /// The socket of the commands.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
@@ -101,6 +111,9 @@ pub struct Config {
     /// An HTTP proxy on the way to the center: `http://[USER:PASSWORD@]HOST:PORT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// The Redis that keeps everything, as in `redis://HOST:PORT`; none: a file in the directory does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
     /// Where a room names the companies that it is shared with.
     #[serde(default)]
     pub standing: StandingText,
@@ -197,6 +210,9 @@ impl Config {
         let occupant = jid::FullJid::new(&occupant).ok().context("nick: it cannot be a nick in a room")?;
         self.nick = occupant.resource().as_str().to_owned();
         self.proxy()?;
+        if let Some(store) = &self.store {
+            store.parse::<intergroup_redis::Address>().context("store")?;
+        }
         let (least, most) = Rate::RANGE.into_inner();
         ensure!(UNSEEN_RANGE.contains(&self.members.unseen_days), "members: unseen_days is 1 to 3650");
         ensure!(self.author_rate.rate().is_sound(), "author_rate: each value is {least} to {most} messages");
@@ -299,6 +315,7 @@ mod tests {
             domains: vec!["acme.example".into()],
             nick: default_nick(),
             proxy: Some("http://proxy.acme.example:3128".into()),
+            store: Some("redis://127.0.0.1:6379".into()),
             standing: StandingText::Subject,
             author_rate: AuthorRate::default(),
             members: Members::default(),

@@ -244,6 +244,7 @@ mod tests {
             domains: vec!["acme.example".into()],
             nick: "Intergroup".into(),
             proxy: None,
+            store: None,
             standing: Default::default(),
             author_rate: Default::default(),
             members: Default::default(),

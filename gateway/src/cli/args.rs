@@ -269,6 +269,16 @@ pub(super) struct Init {
     /// INTERGROUP_GATEWAY_PROXY, where it does not show in the list of processes
     #[arg(long)]
     pub(super) proxy: Option<String>,
+    /// A Redis that is to keep everything, instead of a file in the directory: redis://HOST:PORT, rediss://HOST:PORT (TLS),
+    /// redis+sentinel://HOST:PORT,HOST:PORT/NAME or redis+cluster://HOST:PORT,HOST:PORT; never with a password in it
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) store: Option<String>,
+    /// A file with the password of that Redis, which is copied into the directory
+    #[arg(long, requires = "store")]
+    pub(super) store_password_file: Option<PathBuf>,
+    /// A file with the certificates (PEM) that a Redis on TLS is trusted by, instead of the system's; copied, too
+    #[arg(long, requires = "store")]
+    pub(super) store_ca_file: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `init`: makes a gateway in its directory.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, bail, ensure};
 use intergroup_schemas::address::split_address;
 
@@ -7,7 +9,7 @@ use super::args::{Common, Init};
 use super::{Exit, fail, prompt};
 use crate::config::{AuthorRate, Config, DEFAULT_NICK, Dir, read_secret, secret, write_private};
 use crate::link::Proxy;
-use crate::store::embedded::EmbeddedStore;
+use crate::store::place::Place;
 use crate::xmpp::Secret;
 
 /// Where a proxy with a password is taken from.
@@ -15,7 +17,8 @@ const PROXY_VARIABLE: &str = "INTERGROUP_GATEWAY_PROXY";
 
 pub(super) fn run(common: &Common, init: Init) -> Exit {
     let dir = common.dir();
-    let made = gather(init).and_then(|(config, secret)| make(&dir, &config, &secret).map(|()| config));
+    let files = StoreFiles { password: init.store_password_file.clone(), authorities: init.store_ca_file.clone() };
+    let made = gather(init).and_then(|(config, secret)| make(&dir, &config, &secret, &files).map(|()| config));
     match made {
         Ok(config) => {
             let path = dir.0.display();
@@ -90,6 +93,7 @@ fn gather(init: Init) -> Result<(Config, Secret)> {
             domains,
             nick,
             proxy,
+            store: init.store,
             standing: Default::default(),
             author_rate: AuthorRate::default(),
             members: Default::default(),
@@ -111,10 +115,30 @@ fn proxy(flag: Option<String>, variable: Option<String>) -> Result<Option<String
     Ok(flag.or(variable.filter(|v| !v.is_empty())))
 }
 
-fn make(dir: &Dir, config: &Config, secret: &Secret) -> Result<()> {
+/// What a store on Redis needs besides its address.
+#[derive(Debug, Default)]
+struct StoreFiles {
+    password: Option<PathBuf>,
+    authorities: Option<PathBuf>,
+}
+
+impl StoreFiles {
+    fn copy(&self, dir: &Dir) -> Result<()> {
+        for (from, to) in [(&self.password, dir.store_password()), (&self.authorities, dir.store_authorities())] {
+            if let Some(from) = from {
+                let content = std::fs::read(from).with_context(|| format!("reading {}", from.display()))?;
+                write_private(&to, &content)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn make(dir: &Dir, config: &Config, secret: &Secret, files: &StoreFiles) -> Result<()> {
     dir.create()?;
     write_private(&dir.secret(), secret.expose().as_bytes())?;
-    EmbeddedStore::open(&dir.store()).context("making the store")?;
+    files.copy(dir)?;
+    Place::of(dir, config)?.open().context("making the store")?;
     // Last: a directory with this file is a gateway.
     config.write(dir)
 }
@@ -122,7 +146,6 @@ fn make(dir: &Dir, config: &Config, secret: &Secret) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Store;
 
     fn flags(secret: &std::path::Path) -> Init {
         Init {
@@ -133,6 +156,9 @@ mod tests {
             domains: vec!["acme.example".into()],
             nick: None,
             proxy: None,
+            store: None,
+            store_password_file: None,
+            store_ca_file: None,
         }
     }
 
@@ -143,15 +169,17 @@ mod tests {
         std::fs::write(&file, "s3cret\n").unwrap();
         let dir = Dir(parent.path().join("gateway"));
         let (config, secret) = gather(flags(&file)).unwrap();
-        make(&dir, &config, &secret).unwrap();
+        let files = StoreFiles { password: Some(file.clone()), authorities: None };
+        make(&dir, &config, &secret, &files).unwrap();
         assert_eq!(Config::load(&dir).unwrap(), config);
         assert_eq!(read_secret(&dir.secret()).unwrap().expose(), "s3cret");
-        EmbeddedStore::open(&dir.store()).unwrap().load().unwrap();
-        for path in [dir.config(), dir.secret()] {
+        assert!(dir.store().exists());
+        Place::of(&dir, &config).unwrap().open().unwrap().load().unwrap();
+        for path in [dir.config(), dir.secret(), dir.store_password()] {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        assert!(make(&dir, &config, &secret).unwrap_err().to_string().contains("already"));
+        assert!(make(&dir, &config, &secret, &files).unwrap_err().to_string().contains("already"));
     }
 
     #[test]

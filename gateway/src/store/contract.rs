@@ -293,6 +293,59 @@ fn embedded() {
     });
 }
 
+/// With a redis-server of its own.
+mod on_servers {
+    use std::cell::RefCell;
+
+    use intergroup_redis::Settings;
+    use intergroup_redis::testing::Server;
+
+    use super::*;
+    use crate::store::redis::RedisStore;
+
+    fn open(server: &Server) -> RedisStore {
+        let settings = Settings { address: server.address().parse().unwrap(), password: None, authorities: None };
+        RedisStore::open(&settings, "groups.acme.test").unwrap()
+    }
+
+    #[test]
+    fn redis_that_is_killed_between() {
+        let server = RefCell::new(Server::start());
+        let first = Box::new(open(&server.borrow()));
+        keeps_everything(first, |old| {
+            server.borrow_mut().kill();
+            server.borrow_mut().restart();
+            drop(old);
+            Box::new(open(&server.borrow()))
+        });
+    }
+
+    #[test]
+    fn redis_keeps_the_order_of_what_was_parked() {
+        let server = Server::start();
+        let mut store = open(&server);
+        for id in ["c", "a", "b", "a"] {
+            store.commit(&[Change::Parked(parked(A, id))]).unwrap();
+        }
+        let mut store = open(&server);
+        store.commit(&[Change::Parked(parked(A, "0"))]).unwrap();
+        let order: Vec<_> = store.load().unwrap().parked.into_iter().map(|row| row.id).collect();
+        assert_eq!(order, ["c".into(), "a".into(), "b".into(), "0".into()]);
+    }
+
+    #[test]
+    fn whoever_opens_redis_last_has_it() {
+        let server = Server::start();
+        let mut first = open(&server);
+        first.commit(&filled(A)).unwrap();
+        let mut second = open(&server);
+        let text = first.commit(&filled(B)).unwrap_err().to_string();
+        assert!(text.starts_with(intergroup_redis::TAKEN_OVER), "{text}");
+        assert_eq!(second.load().unwrap().mappings, [mapping(A)]);
+        second.commit(&filled(B)).unwrap();
+    }
+}
+
 #[test]
 fn what_was_not_synced_is_gone_after_a_crash() {
     let mut store = MemoryStore::holding_back([7; 32]);

@@ -10,7 +10,10 @@ mod contract;
 pub mod embedded;
 pub mod memory;
 mod people;
+pub mod place;
+pub mod redis;
 pub mod task;
+mod text;
 
 use std::collections::BTreeSet;
 

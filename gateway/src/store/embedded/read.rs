@@ -10,34 +10,14 @@ use intergroup_schemas::link::Timestamp;
 use intergroup_schemas::list::{AccountRow, Listed, Role};
 use rusqlite::{Connection, Params, Row, params};
 
-use crate::ids::{Account, BareJid, Life, MessageId, Mouth, OccupantId, StanzaId, Who};
+use crate::ids::{BareJid, Life, MessageId, Mouth, OccupantId, StanzaId};
+use crate::store::text::{damaged, who};
 use crate::store::{
     AttendanceRow, Generation, Mapping, NoticeRow, OutMessage, OutboxRow, Outgoing, OwnRow, Owner, ParkedRow,
     PostedRow, Snapshot, StoreError,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
-
-fn damaged(what: impl std::fmt::Display) -> StoreError {
-    StoreError(format!("the store is damaged: {what}; restore it from a backup"))
-}
-
-/// `ear`, or `ENTERPRISE/USER` (neither part can hold a slash).
-pub(super) fn who_text(who: &Who) -> String {
-    match who {
-        Who::Ear => "ear".to_owned(),
-        Who::Puppet(account) => account.to_string(),
-    }
-}
-
-fn who(text: &str) -> Result<Who> {
-    if text == "ear" {
-        return Ok(Who::Ear);
-    }
-    let (enterprise, user) = text.split_once('/').ok_or_else(|| damaged(format!("occupant {text}")))?;
-    let enterprise = enterprise.parse().map_err(damaged)?;
-    Ok(Who::Puppet(Account { enterprise, user: user.parse().map_err(damaged)? }))
-}
 
 fn number(row: &Row<'_>, at: &str) -> Result<u64> {
     Ok(row.get::<_, i64>(at)?.cast_unsigned())

@@ -3,7 +3,7 @@
 use intergroup_schemas::ids::GroupNumber;
 use rusqlite::{Transaction, params};
 
-use super::read::who_text;
+use crate::store::text::who_text;
 use crate::store::{Change, Outgoing, Owner, StoreError};
 
 /// SQLite has signed integers only; our counters never come near their end.

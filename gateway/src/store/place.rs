@@ -1,0 +1,54 @@
+//! Where a gateway's store is: in its directory, or on a Redis.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use intergroup_redis::{Password, Settings};
+
+use super::embedded::EmbeddedStore;
+use super::redis::RedisStore;
+use super::{Store, StoreError};
+use crate::config::{Config, Dir};
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A file.
+    Embedded(PathBuf),
+    /// A Redis, with the component's domain, under which the store is found there.
+    Redis(Box<Settings>, String),
+}
+
+impl Place {
+    /// The one that the configuration names, with what lies in the directory for it.
+    ///
+    /// # Errors
+    /// It is not an address, or a file of it cannot be read.
+    pub fn of(dir: &Dir, config: &Config) -> Result<Self> {
+        let Some(address) = &config.store else { return Ok(Place::Embedded(dir.store())) };
+        let read = |path: PathBuf| match fs::read(&path) {
+            Ok(content) => Ok(Some(content)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e).with_context(|| format!("reading {}", path.display())),
+        };
+        let password = read(dir.store_password())?.map(String::from_utf8).transpose();
+        let settings = Settings {
+            address: address.parse().context("store")?,
+            password: password.context("the store's password is not text")?.map(|text| Password::new(&text)),
+            authorities: read(dir.store_authorities())?,
+        };
+        Ok(Place::Redis(Box::new(settings), config.component.clone()))
+    }
+
+    /// Opens the store, or makes it.
+    ///
+    /// # Errors
+    /// It cannot be used, or is not ours.
+    pub fn open(&self) -> Result<Box<dyn Store>, StoreError> {
+        Ok(match self {
+            Place::Embedded(path) => Box::new(EmbeddedStore::open(path)?),
+            Place::Redis(settings, component) => Box::new(RedisStore::open(settings, component)?),
+        })
+    }
+}

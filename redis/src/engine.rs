@@ -1,0 +1,309 @@
+//! The store as its owner uses it: batches in, pages of rows and logs out.
+
+use std::collections::BTreeMap;
+
+use redis::ScriptInvocation;
+
+use crate::connection::Connection;
+use crate::script::{APPLY, CLAIM, FOUND, Names, RAISE};
+use crate::{Batch, Error, Key, Row, Settings, Slot, durable};
+
+/// Rows that one request asks for.
+const PAGE: usize = 512;
+/// The table of the slot for no group in which every group that ever had a row is registered.
+const REGISTER: u8 = b'!';
+
+/// What one commit has added to a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRow {
+    /// The place of the first entry.
+    pub first: u64,
+    /// How much all before it counted, also those that are gone.
+    pub before: u64,
+    /// The entries.
+    pub entries: Vec<u8>,
+}
+
+/// A store of one owner, or a look into it.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) connection: Connection,
+    names: Names,
+    /// The owner's token; none in a look.
+    token: Option<u64>,
+    /// The last batch of each slot that has a fence: of all in a Cluster, else of [`Slot::Main`] alone.
+    pub(crate) batches: BTreeMap<Slot, u64>,
+    batch_count: u64,
+}
+
+impl Engine {
+    /// Opens a store as its owner, and makes it if there is none. Warns of settings of Redis that put it at risk.
+    ///
+    /// # Errors
+    /// Redis cannot be reached, or holds something else under this prefix, or a newer format of it.
+    pub fn open(settings: &Settings, prefix: &str, kind: &str, format: u32) -> Result<Self, Error> {
+        let mut engine = Self::look(settings, prefix)?;
+        let watched = engine.connection.is_watched();
+        for risk in engine.connection.run(|c| Ok(durable::risks(c, watched)))? {
+            tracing::warn!("the store is at risk: {risk}");
+        }
+        engine.check(kind, format)?;
+        let fence = engine.names.fence(Slot::Main);
+        let token = engine.connection.run(|c| CLAIM.key(&fence).invoke(c))?;
+        engine.token = Some(token);
+        engine.batches.insert(Slot::Main, 0);
+        let groups = engine.groups()?;
+        if engine.connection.is_cluster() {
+            for group in groups {
+                engine.raise(Slot::Group(group), token)?;
+            }
+        } else {
+            engine.batches.extend(groups.into_iter().map(|group| (Slot::Group(group), 0)));
+        }
+        Ok(engine)
+    }
+
+    /// Opens a store that has an owner, for reading.
+    ///
+    /// # Errors
+    /// Redis cannot be reached.
+    pub fn look(settings: &Settings, prefix: &str) -> Result<Self, Error> {
+        let connection = Connection::open(settings.clone())?;
+        let names = Names(settings.address.prefix.clone().unwrap_or_else(|| prefix.to_owned()));
+        Ok(Self { connection, names, token: None, batches: BTreeMap::new(), batch_count: 0 })
+    }
+
+    fn check(&mut self, kind: &str, format: u32) -> Result<(), Error> {
+        let key = self.names.format();
+        let ours = [("kind", kind.to_owned()), ("format", format.to_string())];
+        let (kind_there, format_there): (Option<String>, Option<String>) = self.connection.run(|c| {
+            for (field, value) in &ours {
+                redis::cmd("HSETNX").arg(&key).arg(field).arg(value).query::<()>(c)?;
+            }
+            redis::cmd("HMGET").arg(&key).arg("kind").arg("format").query(c)
+        })?;
+        if kind_there.as_deref() != Some(kind) {
+            return Err(Error::Unusable(format!(
+                "what Redis holds under {} is not a {kind}'s store: choose another prefix (?prefix=… in the address)",
+                self.names.0
+            )));
+        }
+        match format_there.as_deref().and_then(|text| text.parse::<u32>().ok()) {
+            Some(there) if there == format => Ok(()),
+            there => Err(Error::Unusable(format!(
+                "the store has format {}, this program knows {format}: install the version that wrote it, or a newer one",
+                there.map_or_else(|| "unknown".to_owned(), |there| there.to_string())
+            ))),
+        }
+    }
+
+    /// A value that is made once with the store: the given one, unless there is one already.
+    ///
+    /// # Errors
+    /// Redis'.
+    pub fn made_once(&mut self, name: &str, value: &[u8]) -> Result<Vec<u8>, Error> {
+        let key = self.names.format();
+        self.connection.run(|c| {
+            redis::cmd("HSETNX").arg(&key).arg(name).arg(value).query::<()>(c)?;
+            redis::cmd("HGET").arg(&key).arg(name).query(c)
+        })
+    }
+
+    /// The token: it grows with each opening.
+    #[must_use]
+    pub fn token(&self) -> u64 {
+        self.token.unwrap_or_default()
+    }
+
+    /// Figures: batches, times that the connection was made again, and milliseconds waited for that.
+    #[must_use]
+    pub fn figures(&self) -> (u64, u64, u64) {
+        (self.batch_count, self.connection.again.0, self.connection.again.1)
+    }
+
+    /// Every group that has, or had, a row, in order.
+    ///
+    /// # Errors
+    /// Redis'.
+    pub fn groups(&mut self) -> Result<Vec<u64>, Error> {
+        let rows = self.rows(Slot::Main, &Key::of(REGISTER), &Key::of(REGISTER).end())?;
+        Ok(rows.iter().filter_map(|row| row.number(0)).collect())
+    }
+
+    fn raise(&mut self, slot: Slot, token: u64) -> Result<(), Error> {
+        let fence = self.names.fence(slot);
+        let answer: String = self.connection.run(|c| RAISE.key(&fence).arg(token).invoke(c))?;
+        if answer == "taken" {
+            return Err(Error::TakenOver);
+        }
+        self.batches.insert(slot, 0);
+        Ok(())
+    }
+
+    // ------------------------------------------------------------ writing
+
+    /// Puts a batch on Redis, all or nothing; in a Cluster slot by slot, groups before what belongs to none.
+    ///
+    /// # Errors
+    /// See [`Error`]. In doubt about one that Redis did not answer: opening anew puts an end to it.
+    pub fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
+        let mut register = Batch::default();
+        for group in batch.registered.iter().filter(|group| !self.batches.contains_key(&Slot::Group(**group))) {
+            register.put(Slot::Main, Key::of(REGISTER).number(*group), Vec::new());
+        }
+        if self.connection.is_cluster() {
+            // A group is registered before it has anything, so that nothing is ever without an owner.
+            if !register.is_empty() {
+                self.apply(Slot::Main, &[(&register, vec![Slot::Main])])?;
+            }
+            for slot in batch.slots() {
+                self.apply(slot, &[(batch, vec![slot])])?;
+            }
+        } else if !batch.is_empty() {
+            self.apply(Slot::Main, &[(&register, register.slots()), (batch, batch.slots())])?;
+            self.batches.extend(batch.registered.iter().map(|group| (Slot::Group(*group), 0)));
+        }
+        self.batch_count += 1;
+        Ok(())
+    }
+
+    /// Runs the script on some slots, under the fence of one.
+    fn apply(&mut self, fence: Slot, parts: &[(&Batch, Vec<Slot>)]) -> Result<(), Error> {
+        let Some(token) = self.token else { return Err(Error::Unusable("the store was opened for reading".into())) };
+        let known = self.batches.get(&fence).copied();
+        let number = known.unwrap_or_default() + 1;
+        let mut script = APPLY.prepare_invoke();
+        script.key(self.names.fence(fence)).arg(token).arg(number);
+        script.arg(if known.is_none() { "new" } else { "" });
+        let mut first_key = 2;
+        for (batch, slots) in parts {
+            for slot in slots {
+                script.key(self.names.rows(*slot)).key(self.names.log(*slot)).key(self.names.end(*slot));
+            }
+            for argument in batch.arguments(slots, first_key) {
+                script.arg(argument);
+            }
+            first_key += slots.len() * crate::script::KEYS_OF_A_SLOT;
+        }
+        let answer: String = self.connection.run(|c| script.invoke(c))?;
+        match answer.as_str() {
+            "applied" | "done" => {
+                self.batches.insert(fence, number);
+                Ok(())
+            }
+            "taken" => Err(Error::TakenOver),
+            _ => Err(Error::Lost),
+        }
+    }
+
+    // ------------------------------------------------------------ reading
+
+    /// All rows of a slot from a key up to another, in order.
+    ///
+    /// # Errors
+    /// Redis', or something there is not a row.
+    pub fn rows(&mut self, slot: Slot, from: &Key, to: &Key) -> Result<Vec<Row>, Error> {
+        let mut all = Vec::new();
+        let mut from = bound(b'[', from);
+        loop {
+            let page = self.members(slot, &from, to, PAGE)?;
+            let whole = page.len() < PAGE;
+            if let Some(last) = page.last() {
+                from = [&b"("[..], last].concat();
+            }
+            for member in page {
+                all.push(row(member)?);
+            }
+            if whole {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The first rows of a slot from a key up to another, in order, at most `max`.
+    ///
+    /// # Errors
+    /// As [`Engine::rows`].
+    pub fn page(&mut self, slot: Slot, from: &Key, to: &Key, max: usize) -> Result<Vec<Row>, Error> {
+        self.members(slot, &bound(b'[', from), to, max)?.into_iter().map(row).collect()
+    }
+
+    fn members(&mut self, slot: Slot, from: &[u8], to: &Key, max: usize) -> Result<Vec<Vec<u8>>, Error> {
+        let (key, to) = (self.names.rows(slot), bound(b'(', to));
+        self.connection.run(|c| {
+            let mut command = redis::cmd("ZRANGEBYLEX");
+            command.arg(&key).arg(from).arg(&to).arg("LIMIT").arg(0).arg(max).query(c)
+        })
+    }
+
+    /// The first rows that are found by indexes from one up to another, at most `max`; with them, as of the same moment, the
+    /// row of a key, if there is one.
+    ///
+    /// # Errors
+    /// As [`Engine::rows`].
+    pub fn found(
+        &mut self,
+        slot: Slot,
+        (from, to): (&Key, &Key),
+        max: usize,
+        other: &Key,
+    ) -> Result<(Option<Row>, Vec<Row>), Error> {
+        let mut script: ScriptInvocation<'_> = FOUND.key(self.names.rows(slot));
+        script.arg(bound(b'[', from)).arg(bound(b'(', to)).arg(max).arg(&other.0[..]);
+        let mut members: Vec<Vec<u8>> = self.connection.run(|c| script.invoke(c))?;
+        if members.is_empty() {
+            return Err(damaged());
+        }
+        let rest = members.split_off(1);
+        let other = members.pop().filter(|member| !member.is_empty()).map(row).transpose()?;
+        Ok((other, rest.into_iter().map(row).collect::<Result<_, _>>()?))
+    }
+
+    /// The first `max` of what was added to a slot's log that hold a place, or one behind it.
+    ///
+    /// # Errors
+    /// Redis'.
+    pub fn log(&mut self, slot: Slot, from: u64, max: usize) -> Result<Vec<LogRow>, Error> {
+        let (key, from) = (self.names.log(slot), format!("{from}-0"));
+        let rows: Vec<(String, BTreeMap<String, Vec<u8>>)> = self
+            .connection
+            .run(|c| redis::cmd("XRANGE").arg(&key).arg(&from).arg("+").arg("COUNT").arg(max).query(c))?;
+        let number = |bytes: Option<&Vec<u8>>| std::str::from_utf8(bytes?).ok()?.parse().ok();
+        rows.into_iter()
+            .map(|(_, mut fields)| {
+                let (first, before) = (number(fields.get("first")), number(fields.get("before")));
+                let (Some(first), Some(before)) = (first, before) else { return Err(damaged()) };
+                Ok(LogRow { first, before, entries: fields.remove("entries").unwrap_or_default() })
+            })
+            .collect()
+    }
+
+    /// Where a slot's log ends: the last place, the state there, and how much all of it counts, also what is gone. None: nothing
+    /// was ever appended.
+    ///
+    /// # Errors
+    /// Redis'.
+    pub fn log_end(&mut self, slot: Slot) -> Result<Option<(u64, Vec<u8>, u64)>, Error> {
+        let key = self.names.end(slot);
+        let end: (Option<u64>, Option<Vec<u8>>, Option<u64>) =
+            self.connection.run(|c| redis::cmd("HMGET").arg(&key).arg("last").arg("state").arg("size").query(c))?;
+        Ok(match end {
+            (Some(last), Some(state), Some(size)) => Some((last, state, size)),
+            _ => None,
+        })
+    }
+}
+
+fn bound(kind: u8, key: &Key) -> Vec<u8> {
+    [&[kind][..], &key.0].concat()
+}
+
+fn damaged() -> Error {
+    Error::Unusable(
+        "the store is damaged: Redis holds something that is not ours among our keys; restore it from a backup".into(),
+    )
+}
+
+fn row(member: Vec<u8>) -> Result<Row, Error> {
+    Row::new(member).ok_or_else(damaged)
+}
