@@ -1,6 +1,7 @@
 //! The daemon: puts the parts together, runs until it is told to stop.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,26 +13,51 @@ use tokio::time::interval;
 use crate::config::{Config, Dir, write_private};
 use crate::listen::{self, Service};
 use crate::pki::{self, Authority, ServerCertificate};
-use crate::store::embedded::EmbeddedStore;
+use crate::store::place::Place;
 use crate::{admin, engine};
 
 /// How often the server's certificate is looked at.
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(12 * 3600);
 
+/// What a store on Redis needs besides its address.
+#[derive(Debug, Default)]
+pub struct StoreFiles {
+    /// A file with the password.
+    pub password: Option<PathBuf>,
+    /// A file with certificates that it is trusted by.
+    pub authorities: Option<PathBuf>,
+}
+
+impl StoreFiles {
+    fn copy(&self, dir: &Dir) -> Result<()> {
+        for (from, to) in [(&self.password, dir.store_password()), (&self.authorities, dir.store_authorities())] {
+            if let Some(from) = from {
+                let content = fs::read(from).with_context(|| format!("reading {}", from.display()))?;
+                write_private(&to, &content)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Makes a center: its authority, its server certificate, its store and, last, its configuration.
 ///
 /// # Errors
 /// The directory holds a center already, a value makes no sense, or the disk's.
-pub fn init(dir: &Dir, config: &Config) -> Result<()> {
+pub fn init(dir: &Dir, config: &Config, files: &StoreFiles) -> Result<()> {
     config.check()?;
     dir.create()?;
     let now_s = engine::now().0.div_euclid(1000);
     // A first try that broke off has left an authority that nobody knows yet.
     let authority = Authority::create(dir, &config.name, now_s)?;
     ServerCertificate::open(dir, &authority, config.hosts(), now_s)?;
-    // An empty file is an empty database; its companions get the same rights as it has.
-    write_private(&dir.store(), &[])?;
-    drop(EmbeddedStore::open(&dir.store())?);
+    files.copy(dir)?;
+    let place = Place::of(dir, config)?;
+    if let Place::Embedded(path) = &place {
+        // An empty file is an empty database; its companions get the same rights as it has.
+        write_private(path, &[])?;
+    }
+    drop(place.open().context("making the store")?);
     config.write(dir)
 }
 
@@ -49,7 +75,7 @@ pub async fn serve(dir: &Dir) -> Result<()> {
     if SystemRandom::new().fill(&mut entropy).is_err() {
         bail!("the system gives no random numbers");
     }
-    let engine = engine::start(dir, config.hub(entropy))?;
+    let engine = engine::start(Place::of(dir, &config)?, config.hub(entropy))?;
     let tls = Arc::new(pki::server_config(&authority, certificate.clone())?);
     let service = Arc::new(Service { engine, authority, addresses: config.dialled().to_vec(), tls });
 

@@ -35,6 +35,16 @@ impl Dir {
     pub fn store(&self) -> PathBuf {
         self.0.join("center.db")
     }
+    /// The password of a store on Redis, where it asks for one.
+    #[must_use]
+    pub fn store_password(&self) -> PathBuf {
+        self.0.join("store-password")
+    }
+    /// Certificates of the authorities that a store on Redis is trusted by, where those are not the system's (PEM).
+    #[must_use]
+    pub fn store_authorities(&self) -> PathBuf {
+        self.0.join("store-ca.pem")
+    }
     /// The socket of the admin commands.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
@@ -78,6 +88,9 @@ pub struct Config {
     /// `HOST:PORT` of each address that gateways dial, where that differs from `listen` (address translation).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
+    /// The Redis that keeps everything, as in `redis://HOST:PORT`; none: a file in the directory does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
     /// What is kept for those who are away.
     #[serde(default)]
     pub retention: Retention,
@@ -180,6 +193,9 @@ impl Config {
                 "{address} is no address that a gateway can dial: name the address itself, or add those to dial (--address)"
             );
         }
+        if let Some(store) = &self.store {
+            store.parse::<intergroup_redis::Address>().context("store")?;
+        }
         ensure!(self.retention.days > 0, "retention.days is at least 1");
         let sound = self.rates.enterprise().is_sound() && self.rates.group().is_sound();
         ensure!(sound, "rates: each is {} to {} messages", Rate::RANGE.start(), Rate::RANGE.end());
@@ -253,7 +269,8 @@ mod tests {
     fn listening(listen: &[&str], addresses: &[&str]) -> Config {
         let all = |list: &[&str]| list.iter().map(|a| (*a).to_owned()).collect();
         let (retention, rates) = (Retention::default(), Rates::default());
-        Config { name: "Hub".into(), listen: all(listen), addresses: all(addresses), retention, rates }
+        let store = Some("redis://127.0.0.1:6379".into());
+        Config { name: "Hub".into(), listen: all(listen), addresses: all(addresses), store, retention, rates }
     }
 
     #[test]

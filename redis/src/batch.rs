@@ -118,6 +118,14 @@ impl Row {
         &self.member[self.zero + 1..]
     }
 
+    /// The number of 16 digits that stands in the first index of a row that was put with some, behind `skip` bytes.
+    #[must_use]
+    pub fn first_index(&self, skip: usize) -> Option<u64> {
+        const LENGTHS: usize = 3;
+        let digits = self.value().get(LENGTHS + skip..LENGTHS + skip + NUMBER)?;
+        u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    }
+
     /// The value of a row that was put with indexes. None: it was not.
     #[must_use]
     pub fn indexed(&self) -> Option<&[u8]> {

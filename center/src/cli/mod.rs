@@ -59,6 +59,16 @@ enum Command {
         /// HOST:PORT that gateways dial, where it differs from --listen; may be given several times
         #[arg(long, value_name = "ADDR")]
         address: Vec<String>,
+        /// A Redis that is to keep everything, instead of a file in the directory: redis://HOST:PORT, rediss://HOST:PORT (TLS),
+        /// redis+sentinel://HOST:PORT,HOST:PORT/NAME or redis+cluster://HOST:PORT,HOST:PORT; never with a password in it
+        #[arg(long, value_name = "ADDRESS")]
+        store: Option<String>,
+        /// A file with the password of that Redis, which is copied into the directory
+        #[arg(long, requires = "store", value_name = "FILE")]
+        store_password_file: Option<PathBuf>,
+        /// A file with the certificates (PEM) that a Redis on TLS is trusted by, instead of the system's; copied, too
+        #[arg(long, requires = "store", value_name = "FILE")]
+        store_ca_file: Option<PathBuf>,
     },
     /// Run the center
     Serve {
@@ -171,11 +181,12 @@ pub fn run() -> ExitCode {
 
 fn perform(command: Command) -> Result<()> {
     let (common, ask) = match command {
-        Command::Init { common, name, listen, address } => {
+        Command::Init { common, name, listen, address, store, store_password_file, store_ca_file } => {
             let dir = Dir(common.at.dir);
-            let config =
-                Config { name, listen, addresses: address, retention: Retention::default(), rates: Rates::default() };
-            app::init(&dir, &config)?;
+            let (retention, rates) = (Retention::default(), Rates::default());
+            let config = Config { name, listen, addresses: address, store, retention, rates };
+            let files = app::StoreFiles { password: store_password_file, authorities: store_ca_file };
+            app::init(&dir, &config, &files)?;
             show::made(&dir, &config, common.json);
             return Ok(());
         }
@@ -264,6 +275,7 @@ mod tests {
     fn the_commands_of_the_readme_are_understood() {
         for line in [
             "init --dir /d --name Hub --listen 192.0.2.10:7100 --listen 198.51.100.7:7100",
+            "init --dir /d --name Hub --store redis://127.0.0.1:6379 --store-password-file /p --store-ca-file /c",
             "serve --dir /d",
             "enterprise add acme --display Acme --dir /d",
             "enterprise add acme --display Acme --gateway main --dir /d --json",

@@ -15,10 +15,9 @@ use tokio::time::{Instant, sleep_until};
 use super::outbox::Outbox;
 use super::storage::{Done, Read, Storage};
 use super::{Engine, Input, now};
-use crate::config::Dir;
 use crate::hub::{self, Action, AdminId, AdminReply, Event, Frames, Hub, LinkId};
-use crate::store::embedded::EmbeddedStore;
-use crate::store::{Snapshot, Store, StoreError};
+use crate::store::place::Place;
+use crate::store::{Snapshot, StoreError};
 
 /// Inputs taken in one turn: enough to share a commit and a write, few enough that nobody waits long.
 const INPUTS_PER_TURN: usize = 64;
@@ -33,11 +32,10 @@ const IDLE: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// The store cannot be used.
-pub fn start(dir: &Dir, config: hub::Config) -> Result<Engine> {
-    let path = dir.store();
-    let mut store = EmbeddedStore::open(&path).context("opening the store")?;
+pub fn start(place: Place, config: hub::Config) -> Result<Engine> {
+    let mut store = place.open().context("opening the store")?;
     let snapshot = store.load().context("reading the store")?;
-    let (storage, results) = Storage::start(path, store).context("starting the store's threads")?;
+    let (storage, results) = Storage::start(place, store).context("starting the store's threads")?;
     let (engine, inputs) = Engine::new();
     let owner = Owner {
         hub: None,
@@ -52,6 +50,7 @@ pub fn start(dir: &Dir, config: hub::Config) -> Result<Engine> {
         stopping: None,
         retry: RETRY_FIRST,
         retry_at: None,
+        aside: false,
         figures: Figures::default(),
     };
     tokio::spawn(owner.run(snapshot, inputs, results));
@@ -87,6 +86,8 @@ struct Owner {
     stopping: Option<oneshot::Sender<()>>,
     retry: Duration,
     retry_at: Option<Instant>,
+    /// Another process has the store: to open it again would take it from that one, and so on for ever.
+    aside: bool,
     figures: Figures,
 }
 
@@ -230,9 +231,10 @@ impl Owner {
     fn failed(&mut self, error: &StoreError) {
         self.figures.failures += 1;
         self.committing = false;
-        if self.retry_at.is_some() {
+        if self.retry_at.is_some() || self.aside {
             return;
         }
+        self.aside = error.0.starts_with(intergroup_redis::TAKEN_OVER);
         tracing::error!(
             %error,
             retry_ms = u64::try_from(self.retry.as_millis()).unwrap_or(0),
@@ -245,6 +247,9 @@ impl Owner {
         self.dirty.clear();
         for (_, answer) in self.asked.drain() {
             let _ = answer.send(unavailable());
+        }
+        if self.aside {
+            return;
         }
         self.retry_at = Some(Instant::now() + self.retry);
         self.retry = (self.retry * 2).min(RETRY_MOST);

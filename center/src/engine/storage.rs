@@ -1,7 +1,6 @@
 //! The two threads of the store: one commits, one reads with its own connection, so that nobody who is behind delays a
 //! commit, and no commit a reader.
 
-use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use intergroup_schemas::list::ListPage;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::hub::{LinkId, Reader, Ticket};
-use crate::store::embedded::EmbeddedStore;
+use crate::store::place::Place;
 use crate::store::{Change, PageQuery, Record, Snapshot, Store, StoreError};
 
 /// What the store has done. Its number is bounded by what the hub has asked for.
@@ -50,13 +49,13 @@ pub(super) struct Storage {
 
 impl Storage {
     /// Starts both threads on a store that has been opened.
-    pub(super) fn start(path: PathBuf, store: EmbeddedStore) -> std::io::Result<(Self, UnboundedReceiver<Done>)> {
+    pub(super) fn start(place: Place, store: Box<dyn Store>) -> std::io::Result<(Self, UnboundedReceiver<Done>)> {
         let (done, results) = unbounded_channel();
         let (writes, jobs) = mpsc::channel();
-        let (to, at) = (done.clone(), path.clone());
+        let (to, at) = (done.clone(), place.clone());
         thread::Builder::new().name("store-commit".into()).spawn(move || commit_all(&at, store, &jobs, &to))?;
         let (reads, jobs) = mpsc::channel();
-        thread::Builder::new().name("store-read".into()).spawn(move || read_all(&path, &jobs, &done))?;
+        thread::Builder::new().name("store-read".into()).spawn(move || read_all(&place, &jobs, &done))?;
         Ok((Self { writes, reads }, results))
     }
 
@@ -76,7 +75,7 @@ impl Storage {
     }
 }
 
-fn commit_all(path: &Path, store: EmbeddedStore, jobs: &mpsc::Receiver<Write>, done: &UnboundedSender<Done>) {
+fn commit_all(place: &Place, store: Box<dyn Store>, jobs: &mpsc::Receiver<Write>, done: &UnboundedSender<Done>) {
     let mut store = Some(store);
     while let Ok(job) = jobs.recv() {
         let result = match (job, &mut store) {
@@ -87,8 +86,7 @@ fn commit_all(path: &Path, store: EmbeddedStore, jobs: &mpsc::Receiver<Write>, d
             (Write::Commit { .. }, None) => Err(StoreError("the store is closed".into())),
             (Write::Reopen, _) => {
                 drop(store.take());
-                EmbeddedStore::open(path).and_then(|mut opened| {
-                    opened.recover()?;
+                place.reopen().and_then(|mut opened| {
                     let snapshot = opened.load()?;
                     store = Some(opened);
                     Ok(Done::Opened(Box::new(snapshot)))
@@ -106,10 +104,10 @@ fn commit_all(path: &Path, store: EmbeddedStore, jobs: &mpsc::Receiver<Write>, d
     }
 }
 
-fn read_all(path: &Path, jobs: &mpsc::Receiver<Read>, done: &UnboundedSender<Done>) {
+fn read_all(place: &Place, jobs: &mpsc::Receiver<Read>, done: &UnboundedSender<Done>) {
     let mut store = None;
     while let Ok(job) = jobs.recv() {
-        let result = read_one(path, &mut store, job).unwrap_or_else(|e| {
+        let result = read_one(place, &mut store, job).unwrap_or_else(|e| {
             store = None;
             Done::Failed(e)
         });
@@ -119,10 +117,10 @@ fn read_all(path: &Path, jobs: &mpsc::Receiver<Read>, done: &UnboundedSender<Don
     }
 }
 
-fn read_one(path: &Path, store: &mut Option<EmbeddedStore>, job: Read) -> Result<Done, StoreError> {
+fn read_one(place: &Place, store: &mut Option<Box<dyn Store>>, job: Read) -> Result<Done, StoreError> {
     let store = match store {
         Some(store) => store,
-        None => store.insert(EmbeddedStore::open_reader(path)?),
+        None => store.insert(place.open_reader()?),
     };
     Ok(match job {
         Read::Log { life, link, group, after, entries, bytes } => {

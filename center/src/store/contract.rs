@@ -238,6 +238,81 @@ fn embedded() {
     keeps_lists(open().as_mut(), || Some(open()));
 }
 
+/// With a redis-server of its own.
+mod on_servers {
+    use std::cell::RefCell;
+
+    use intergroup_redis::Settings;
+    use intergroup_redis::testing::Server;
+
+    use super::*;
+    use crate::store::redis::RedisStore;
+
+    fn settings(server: &Server) -> Settings {
+        Settings { address: server.address().parse().unwrap(), password: None, authorities: None }
+    }
+
+    fn open(server: &Server) -> RedisStore {
+        RedisStore::open(&settings(server)).unwrap()
+    }
+
+    type Reopen<'a> = &'a dyn Fn() -> Option<Box<dyn Store>>;
+
+    fn killed(check: fn(&mut dyn Store, Reopen<'_>)) {
+        let server = RefCell::new(Server::start());
+        let mut store = open(&server.borrow());
+        check(&mut store, &|| {
+            server.borrow_mut().kill();
+            server.borrow_mut().restart();
+            Some(Box::new(open(&server.borrow())))
+        });
+    }
+
+    #[test]
+    fn redis_that_is_killed_between() {
+        killed(|store, reopen| keeps_everything(store, reopen));
+        killed(|store, reopen| keeps_lists(store, reopen));
+    }
+
+    #[test]
+    fn a_log_on_redis_may_be_cut_anywhere() {
+        let server = Server::start();
+        cut_anywhere(&mut open(&server));
+    }
+
+    #[test]
+    fn a_batch_that_fails_leaves_nothing_on_redis() {
+        let server = Server::start();
+        let mut store = open(&server);
+        fails_and_leaves_nothing(&mut store);
+        store.commit(&[Change::Group(group())]).unwrap();
+    }
+
+    #[test]
+    fn a_look_at_redis_sees_what_was_committed_and_writes_nothing() {
+        let server = Server::start();
+        let mut store = open(&server);
+        store.commit(&[Change::Group(group())]).unwrap();
+        store.commit(&log(3).into_iter().map(Change::Append).collect::<Vec<_>>()).unwrap();
+        let mut look = RedisStore::look(&settings(&server)).unwrap();
+        assert_eq!(look.read_log(GROUP, Seq(1), 9, usize::MAX).unwrap(), log(3)[1..]);
+        assert!(look.commit(&[Change::Group(group())]).is_err());
+        store.commit(&[Change::Group(group())]).unwrap();
+    }
+
+    #[test]
+    fn whoever_opens_redis_last_has_it() {
+        let server = Server::start();
+        let mut first = open(&server);
+        first.commit(&[Change::Group(group())]).unwrap();
+        let mut second = open(&server);
+        let text = first.commit(&log(1).into_iter().map(Change::Append).collect::<Vec<_>>()).unwrap_err().to_string();
+        assert!(text.starts_with(intergroup_redis::TAKEN_OVER), "{text}");
+        assert_eq!(second.load().unwrap().groups[0].head, Seq(0));
+        second.commit(&log(1).into_iter().map(Change::Append).collect::<Vec<_>>()).unwrap();
+    }
+}
+
 #[test]
 fn what_was_not_synced_is_gone_after_a_crash() {
     let mut store = MemoryStore::holding_back();
@@ -253,7 +328,10 @@ fn what_was_not_synced_is_gone_after_a_crash() {
 #[test]
 fn a_batch_that_fails_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = EmbeddedStore::open(&dir.path().join("center.db")).unwrap();
+    fails_and_leaves_nothing(&mut EmbeddedStore::open(&dir.path().join("center.db")).unwrap());
+}
+
+fn fails_and_leaves_nothing(store: &mut dyn Store) {
     let twice = [log(1), log(1)].concat();
     let mut batch = vec![Change::Group(group())];
     batch.extend(twice.into_iter().map(Change::Append));
@@ -313,17 +391,21 @@ fn a_store_of_version_1_is_read_and_becomes_one_of_today() {
 #[test]
 fn a_log_may_be_cut_anywhere() {
     for mut store in stores() {
-        let records = log(600);
-        store.commit(&[Change::Group(group())]).unwrap();
-        store.commit(&records.iter().cloned().map(Change::Append).collect::<Vec<_>>()).unwrap();
-        for upto in [1, 100, 256, 257, 599, 600] {
-            let hash = records[usize::try_from(upto).unwrap() - 1].hash;
-            store.commit(&[Change::Trim { group: GROUP, upto: Seq(upto), hash }]).unwrap();
-            let rest = &records[usize::try_from(upto).unwrap()..];
-            assert_eq!(store.read_log(GROUP, Seq(0), 1000, usize::MAX).unwrap(), rest);
-            let state = &store.load().unwrap().groups[0];
-            assert_eq!((state.floor, state.head, state.bytes), (Seq(upto), Seq(600), 100 * rest.len() as u64));
-        }
+        cut_anywhere(store.as_mut());
+    }
+}
+
+fn cut_anywhere(store: &mut dyn Store) {
+    let records = log(600);
+    store.commit(&[Change::Group(group())]).unwrap();
+    store.commit(&records.iter().cloned().map(Change::Append).collect::<Vec<_>>()).unwrap();
+    for upto in [1, 100, 256, 257, 599, 600] {
+        let hash = records[usize::try_from(upto).unwrap() - 1].hash;
+        store.commit(&[Change::Trim { group: GROUP, upto: Seq(upto), hash }]).unwrap();
+        let rest = &records[usize::try_from(upto).unwrap()..];
+        assert_eq!(store.read_log(GROUP, Seq(0), 1000, usize::MAX).unwrap(), rest);
+        let state = &store.load().unwrap().groups[0];
+        assert_eq!((state.floor, state.head, state.bytes), (Seq(upto), Seq(600), 100 * rest.len() as u64));
     }
 }
 

@@ -7,6 +7,9 @@
 mod contract;
 pub mod embedded;
 pub mod memory;
+mod pack;
+pub mod place;
+pub mod redis;
 
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
@@ -22,6 +25,11 @@ use intergroup_schemas::list::{self, AccountRow, ListPage, Role, RowHash, UserKe
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StoreError(pub String);
+
+/// What was read makes no sense.
+fn damaged(what: impl std::fmt::Display) -> StoreError {
+    StoreError(format!("the store is damaged: {what}; restore it from a backup"))
+}
 
 /// One change. A batch of them is committed all or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! The embedded store: one SQLite file, write-ahead log, `synchronous=FULL`, so that a commit that has returned survives
 //! the loss of power. One writer; group commit is the caller's (a batch is one transaction, hence one fsync).
 
-mod pack;
 mod read;
 mod schema;
 mod write;

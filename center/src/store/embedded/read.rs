@@ -14,10 +14,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::pack;
 use crate::store::{
     Enrolment, Enterprise, Fate, Gateway, Group, GroupState, ListPart, MILESTONE, Member, Milestone, PageQuery,
-    PageRoom, Record, RecordKind, Snapshot, StoreError,
+    PageRoom, Record, RecordKind, Snapshot, StoreError, damaged, pack,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -25,10 +24,6 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// The serde name of a unit variant.
 pub(super) fn word(value: &impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-pub(super) fn damaged(what: impl std::fmt::Display) -> StoreError {
-    StoreError(format!("the store is damaged: {what}; restore it from a backup"))
 }
 
 fn number(row: &Row<'_>, at: &str) -> Result<u64> {

@@ -4,9 +4,8 @@ use intergroup_schemas::ids::{EnterpriseId, GatewayId, GroupNumber, Seq};
 use intergroup_schemas::link::Change as GroupChange;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::pack;
 use super::read::{self, place, word};
-use crate::store::{Change, MILESTONE, Record, RecordKind, StoreError};
+use crate::store::{Change, MILESTONE, Record, RecordKind, StoreError, pack};
 
 /// SQLite has signed integers only; the bits come back as they went.
 fn int(n: u64) -> i64 {

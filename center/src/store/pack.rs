@@ -1,4 +1,4 @@
-//! Entries of a log as they lie in the file: what one commit has appended to a group is one row, its entries one after the
+//! Entries of a log as stores keep them: what one commit has appended to a group is one row, its entries one after the
 //! other in one blob. `FORMAT.md` describes the bytes.
 //!
 //! A row for each message would cost a search, a statement and a share of a page's splitting for each; a busy group's commit
@@ -10,8 +10,7 @@ use bytes::{Buf, BufMut, Bytes};
 use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::link::Timestamp;
 
-use super::read::damaged;
-use crate::store::{MILESTONE, Record, RecordKind, StoreError};
+use super::{MILESTONE, Record, RecordKind, StoreError, damaged};
 
 /// A row's blob ends when it is longer than this: what a reader takes into memory for one entry of it.
 const ROW_BYTES: usize = 512 * 1024;

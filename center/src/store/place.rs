@@ -1,0 +1,79 @@
+//! Where a center's store is: in its directory, or on a Redis.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use intergroup_redis::{Password, Settings};
+
+use super::embedded::EmbeddedStore;
+use super::redis::RedisStore;
+use super::{Store, StoreError};
+use crate::config::{Config, Dir};
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A file.
+    Embedded(PathBuf),
+    /// A Redis.
+    Redis(Box<Settings>),
+}
+
+impl Place {
+    /// The one that the configuration names, with what lies in the directory for it.
+    ///
+    /// # Errors
+    /// It is not an address, or a file of it cannot be read.
+    pub fn of(dir: &Dir, config: &Config) -> Result<Self> {
+        let Some(address) = &config.store else { return Ok(Place::Embedded(dir.store())) };
+        let read = |path: PathBuf| match fs::read(&path) {
+            Ok(content) => Ok(Some(content)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e).with_context(|| format!("reading {}", path.display())),
+        };
+        let password = read(dir.store_password())?.map(String::from_utf8).transpose();
+        Ok(Place::Redis(Box::new(Settings {
+            address: address.parse().context("store")?,
+            password: password.context("the store's password is not text")?.map(|text| Password::new(&text)),
+            authorities: read(dir.store_authorities())?,
+        })))
+    }
+
+    /// Opens the store for writing, or makes it.
+    ///
+    /// # Errors
+    /// It cannot be used, or is not ours.
+    pub fn open(&self) -> Result<Box<dyn Store>, StoreError> {
+        Ok(match self {
+            Place::Embedded(path) => Box::new(EmbeddedStore::open(path)?),
+            Place::Redis(settings) => Box::new(RedisStore::open(settings)?),
+        })
+    }
+
+    /// Opens the store for writing after it failed.
+    ///
+    /// # Errors
+    /// It still cannot be used.
+    pub fn reopen(&self) -> Result<Box<dyn Store>, StoreError> {
+        match self {
+            Place::Embedded(path) => {
+                let mut store = EmbeddedStore::open(path)?;
+                store.recover()?;
+                Ok(Box::new(store))
+            }
+            Place::Redis(_) => self.open(),
+        }
+    }
+
+    /// Opens a store that has been opened for writing for reading beside it.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn open_reader(&self) -> Result<Box<dyn Store>, StoreError> {
+        Ok(match self {
+            Place::Embedded(path) => Box::new(EmbeddedStore::open_reader(path)?),
+            Place::Redis(settings) => Box::new(RedisStore::look(settings)?),
+        })
+    }
+}
