@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use intergroup_schemas::ids::GatewayId;
 use intergroup_schemas::link::{Timestamp, ToCenter};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,7 +25,7 @@ use crate::bridge::{self, Action, Bridge, Event};
 use crate::config::{Config, Dir, read_secret};
 use crate::control::{self, Served};
 use crate::desk::Desk;
-use crate::enrol::keep_renewed;
+use crate::enrol::{Identity, keep_renewed};
 use crate::ids::Nick;
 use crate::link::{self, FromLink};
 use crate::store::place::Place;
@@ -195,6 +196,10 @@ impl Session {
                 author_rate: config.author_rate.rate(),
                 unseen_days: config.members.unseen_days,
                 standing: config.standing,
+                me: Identity::load(dir)
+                    .ok()
+                    .flatten()
+                    .map(|i| GatewayId { enterprise: i.enterprise, gateway: i.gateway }),
                 entropy,
                 ..bridge::Config::default()
             },
@@ -289,7 +294,7 @@ impl Session {
             Done::Committed(ticket) => self.tell(Event::Committed(ticket)),
             Done::Outbox(group, rows) => self.tell(Event::Outbox { group, rows }),
             Done::Posted(group, rows) => self.tell(Event::Posted { group, rows }),
-            Done::Listed(group, rows) => self.tell(Event::Listed { group, rows }),
+            Done::Listed { group, rows, visit } => self.tell(Event::Listed { group, rows, visit }),
             Done::Figures(figures) => desk.store_serves(figures),
             Done::Failed(ticket, why) => {
                 self.tell(Event::CommitFailed(ticket));
@@ -321,7 +326,9 @@ impl Session {
                 }
                 Action::Commit { ticket, changes } => self.store.give(Job::Commit(ticket, changes)),
                 Action::LoadOutbox { group, from, max } => self.store.give(Job::Outbox(group, from, max)),
-                Action::LoadListed { group, after, max } => self.store.give(Job::Listed(group, after, max)),
+                Action::LoadListed { group, after, max, visit } => {
+                    self.store.give(Job::Listed { group, after, max, visit });
+                }
                 Action::LoadPosted { group, after } => self.store.give(Job::Posted(group, after)),
                 Action::Answer { caller, answer } => rooms.push(xmpp::Order::Answer(caller, answer)),
                 Action::Reply { id, reply } => desk.reply(id, reply),

@@ -70,6 +70,8 @@ pub enum Action {
         after: Option<AccountId>,
         /// At most so many; fewer are the last.
         max: usize,
+        /// Echoed in the answer: for which visitor of the group's address it is read; none: for the room.
+        visit: Option<u64>,
     },
     /// Answer a command.
     Reply {

@@ -34,6 +34,8 @@ pub struct Config {
     pub standing: StandingText,
     /// Where whoever comes into a room is a member, who was not seen for so many days is not any more.
     pub unseen_days: u32,
+    /// Who we are to the center, as far as that is known before there is a link.
+    pub me: Option<GatewayId>,
     /// Fresh random bytes of this process: names of epochs and jitter come from them.
     pub entropy: [u8; 32],
 }
@@ -49,6 +51,7 @@ impl Default for Config {
             author_rate: AUTHOR_RATE,
             unseen_days: UNSEEN_DAYS,
             standing: StandingText::default(),
+            me: None,
             entropy: [0; 32],
         }
     }
@@ -139,12 +142,12 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(config: Config, key: &[u8; 32]) -> Self {
         Self {
+            me: config.me.clone(),
             config,
             ids: IdMaker::new(key),
             now: Timestamp(0),
             server: None,
             link: None,
-            me: None,
             counters: BTreeMap::new(),
             caution: 0,
             unreflected: 0,

@@ -76,6 +76,8 @@ pub enum Event {
         group: GroupNumber,
         /// In order of account.
         rows: Vec<AccountRow>,
+        /// As it was asked.
+        visit: Option<u64>,
     },
     /// An administrator's command.
     Command {

@@ -51,7 +51,7 @@ pub(super) const PACED: usize = 1_000;
 
 /// Members of a group in one answer to a visitor of its address; the rest is counted, or follows on the next page.
 pub(super) const MEMBERS_SHOWN: usize = 100;
-/// Most visitors who wait for the center at once; others are asked to come again.
+/// Most visitors who wait for members at once; others are asked to come again.
 pub(super) const VISITS_WAITING: usize = 64;
 /// A message to a group's number that comes again within this time, with the same id, is the same message;
 pub(super) const SAID_AGAIN_WITHIN: i64 = 60_000;

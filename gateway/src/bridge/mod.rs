@@ -55,7 +55,7 @@ pub struct Bridge {
     by_jid: BTreeMap<RoomJid, GroupNumber>,
     timers: Timers,
     commands: Commands,
-    /// Visitors of groups' addresses who wait for the center.
+    /// Visitors of groups' addresses who wait for members.
     waiting: Waiting,
     /// Rooms to which something happened since they last worked.
     touched: BTreeSet<GroupNumber>,
@@ -135,7 +135,8 @@ impl Bridge {
             Event::Posted { group, rows } => self.with(group, |room, cx| room.posted_rows(cx, rows)),
             Event::Outbox { group, rows } => self.with(group, |room, cx| room.outbox_rows(cx, rows)),
             Event::Visit { caller, group, visit } => self.visit(caller, group, visit),
-            Event::Listed { group, rows } => {
+            Event::Listed { rows, visit: Some(visit), .. } => self.members_read(visit, rows),
+            Event::Listed { group, rows, visit: None } => {
                 self.with(group, |room, cx| room.list_rows(cx, &rows));
                 self.bound_lists();
             }

@@ -25,7 +25,16 @@ pub enum Job {
     /// Read posted rows of entries behind this one; answered by `Posted`.
     Posted(GroupNumber, Seq),
     /// Read accounts of the user list behind this one, at most so many; answered by `Listed`.
-    Listed(GroupNumber, Option<AccountId>, usize),
+    Listed {
+        /// Of which group.
+        group: GroupNumber,
+        /// Behind which account.
+        after: Option<AccountId>,
+        /// At most so many.
+        max: usize,
+        /// Echoed in the answer.
+        visit: Option<u64>,
+    },
 }
 
 /// What the thread answers.
@@ -40,7 +49,14 @@ pub enum Done {
     /// The rows asked for.
     Posted(GroupNumber, Vec<PostedRow>),
     /// The accounts asked for.
-    Listed(GroupNumber, Vec<AccountRow>),
+    Listed {
+        /// Of which group.
+        group: GroupNumber,
+        /// In order of account.
+        rows: Vec<AccountRow>,
+        /// As it was asked.
+        visit: Option<u64>,
+    },
     /// A read failed; the text says why. As grave as a failed commit.
     Unreadable(String),
     /// The store's figures after a transaction, as (name, value).
@@ -124,9 +140,10 @@ impl<F: FnMut(Done) -> bool> Worker<F> {
                     let rows = self.store.posted(group, after);
                     (self.answer)(rows.map_or_else(|e| Done::Unreadable(e.0), |rows| Done::Posted(group, rows)))
                 }
-                Job::Listed(group, after, max) => {
+                Job::Listed { group, after, max, visit } => {
                     let rows = self.store.listed(group, after.as_ref(), max);
-                    (self.answer)(rows.map_or_else(|e| Done::Unreadable(e.0), |rows| Done::Listed(group, rows)))
+                    let listed = |rows| Done::Listed { group, rows, visit };
+                    (self.answer)(rows.map_or_else(|e| Done::Unreadable(e.0), listed))
                 }
             };
             if !listened {

@@ -153,7 +153,9 @@ fn page(out: &mut String, members: &Members) {
         write::text(out, "first", &first.mark.to_string());
         write::text(out, "last", &last.mark.to_string());
     }
-    write::text(out, "count", &members.count.to_string());
+    if let Some(count) = members.count {
+        write::text(out, "count", &count.to_string());
+    }
     out.push_str("</set>");
 }
 
@@ -182,8 +184,9 @@ fn who(out: &mut String, group: &str, members: &Members) {
     begin_command(out);
     if members.more {
         let shown = u64::try_from(members.members.len()).unwrap_or(u64::MAX);
+        let rest = members.count.map(|count| format!("and {} more", count.saturating_sub(shown)));
         out.push_str("<note type='info'>");
-        push_escaped(out, &format!("and {} more", members.count.saturating_sub(shown)));
+        push_escaped(out, rest.as_deref().unwrap_or("and others"));
         out.push_str("</note>");
     }
     begin_form(out);

@@ -5,6 +5,7 @@
 
 pub mod center;
 pub mod link;
+pub mod mirror;
 pub mod process;
 pub mod redis;
 pub mod rooms;

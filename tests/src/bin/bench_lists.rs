@@ -1,11 +1,14 @@
-//! A large user list at the center: upload, merge, a single change, the whole list in pages, memory, and how long messages
-//! take meanwhile. The hub and its embedded store in one process, with a commit for each step, without sockets.
+//! A large user list: upload, merge, a single change, the whole list in pages, memory, and how long messages take meanwhile, with
+//! the hub and its embedded store in one process and a commit for each step; then the same list at a gateway that has just joined:
+//! the first fetch, its disk and its memory. Without sockets.
 //!
 //! `cargo run --release -p intergroup-tests --bin bench_lists`
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use clap::Parser;
 use intergroup_center::hub::{Action, AdminId, AdminRequest, Config, Event, Hub, LinkId, Proof};
@@ -18,6 +21,7 @@ use intergroup_schemas::link::{
     decode,
 };
 use intergroup_schemas::list::{AccountEdit, Listed, Role};
+use intergroup_tests::bench::mirror;
 
 /// How many accounts of how many enterprises.
 #[derive(Debug, Parser)]
@@ -28,6 +32,12 @@ struct Arguments {
     /// Enterprises, each with a gateway whose link is up
     #[arg(long, default_value_t = 50)]
     enterprises: usize,
+    /// Only start a center with this store
+    #[arg(long, hide = true)]
+    center: Option<PathBuf>,
+    /// Only start a gateway with this store
+    #[arg(long, hide = true)]
+    gateway: Option<PathBuf>,
 }
 
 struct Bench {
@@ -162,7 +172,12 @@ impl Bench {
 }
 
 fn main() -> Result<()> {
-    let Arguments { accounts, enterprises } = Arguments::parse();
+    let Arguments { accounts, enterprises, center, gateway } = Arguments::parse();
+    match (center, gateway) {
+        (Some(path), _) => return start_center(&path),
+        (_, Some(path)) => return start_gateway(&path),
+        (None, None) => {}
+    }
     let temp = tempfile::tempdir()?;
     let path = temp.path().join("center.db");
     let mut bench = Bench::start(EmbeddedStore::open(&path)?, enterprises)?;
@@ -237,16 +252,58 @@ fn main() -> Result<()> {
 
     let grown = resident()?.saturating_sub(before);
     let file = std::fs::metadata(&path)?.len();
-    println!("memory: {} bytes an account more than before; the file has {file} bytes", grown / accounts as u64);
+    println!("memory: {} bytes an account more than before, caches and all", grown / accounts as u64);
+    println!("the center's file has {file} bytes");
+    let group = bench.group;
+    ensure!(group == GROUP, "the first group is {GROUP}");
     drop(bench);
-    let begun = Instant::now();
-    let mut store = EmbeddedStore::open(&path)?;
-    let before = resident()?;
-    let hub = Hub::new(store.load()?, Config::default());
-    let grown = resident()?.saturating_sub(before);
-    println!("start: {:.2} s, {} bytes an account", begun.elapsed().as_secs_f64(), grown / accounts as u64);
+
+    let mirrored = temp.path().join("gateway.db");
+    let fetched = mirror::fetch(&mirrored, &mut EmbeddedStore::open(&path)?, group, FETCHER)?;
+    println!(
+        "a gateway that has just joined: {:.2} s for {} pages, each a commit; its files have {} bytes",
+        fetched.took.as_secs_f64(),
+        fetched.pages,
+        fetched.disk
+    );
+    // In processes of their own, or memory that was used before would be used again.
+    for (flag, path) in [("--center", &path), ("--gateway", &mirrored)] {
+        let status = Command::new(std::env::current_exe()?).arg(flag).arg(path).status()?;
+        ensure!(status.success(), "the list could not be loaded");
+    }
+    Ok(())
+}
+
+/// The group of the run.
+const GROUP: GroupNumber = GroupNumber(10_001);
+/// Whose gateway fetches the list.
+const FETCHER: &str = "e1";
+
+/// A center that starts with the list.
+fn start_center(path: &Path) -> Result<()> {
+    let mut store = EmbeddedStore::open(path)?;
+    let (before, begun) = (resident()?, Instant::now());
+    let snapshot = store.load()?;
+    let accounts: usize = snapshot.parts.iter().map(|part| part.accounts.len()).sum();
+    let hub = Hub::new(snapshot, Config::default());
+    tell_start("a center", begun.elapsed(), resident()?.saturating_sub(before), accounts);
     drop(hub);
     Ok(())
+}
+
+/// A gateway that starts with the list.
+fn start_gateway(path: &Path) -> Result<()> {
+    let (started, before, after) = mirror::start(path, GROUP, FETCHER, resident)?;
+    tell_start("a gateway", started.took, after.saturating_sub(before), started.accounts);
+    Ok(())
+}
+
+fn tell_start(who: &str, took: Duration, grown: u64, accounts: usize) {
+    println!(
+        "{who} starts with {accounts} accounts: {:.2} s, {} bytes an account",
+        took.as_secs_f64(),
+        grown / accounts.max(1) as u64
+    );
 }
 
 fn spread(mut times: Vec<Duration>) -> String {

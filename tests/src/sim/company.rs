@@ -39,7 +39,7 @@ pub(super) enum Job {
     Commit(Ticket),
     Outbox(GroupNumber, N, usize),
     Posted(GroupNumber, Seq),
-    Listed(GroupNumber, Option<AccountId>, usize),
+    Listed(GroupNumber, Option<AccountId>, usize, Option<u64>),
 }
 
 /// What waits for a frozen gateway.
@@ -262,8 +262,8 @@ impl Firm {
             Action::LoadOutbox { group, from, max } => self.store(net, Job::Outbox(group, from, max), Vec::new()),
             Action::LoadPosted { group, after } => self.store(net, Job::Posted(group, after), Vec::new()),
             Action::Answer { .. } => {}
-            Action::LoadListed { group, after, max } => {
-                self.store(net, Job::Listed(group, after, max), Vec::new());
+            Action::LoadListed { group, after, max, visit } => {
+                self.store(net, Job::Listed(group, after, max, visit), Vec::new());
             }
             Action::Reply { id, reply } => self.replied(net, id, &reply),
             Action::Report(report) => {
@@ -310,9 +310,9 @@ impl Firm {
                 Job::Posted(group, after) => {
                     Event::Posted { group, rows: store.posted(group, after).expect("memory can be read") }
                 }
-                Job::Listed(group, after, max) => {
+                Job::Listed(group, after, max, visit) => {
                     let rows = store.listed(group, after.as_ref(), max).expect("memory can be read");
-                    Event::Listed { group, rows }
+                    Event::Listed { group, rows, visit }
                 }
             };
             self.event(net, event);

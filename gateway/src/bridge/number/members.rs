@@ -1,5 +1,10 @@
-//! Who is in a group: the center is asked for a page of its list, and whoever asked gets what of it is wanted.
+//! Who is in a group: read from the list that is kept here, or, while that is being fetched, from the center's; whoever asked gets
+//! what of it is wanted.
+//!
+//! Of the company's own people the list is told as it is meant to be, with edits that are on their way, so that nobody is named who
+//! has been taken off.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,9 +13,10 @@ use intergroup_schemas::link::RequestBody;
 use intergroup_schemas::list::{AccountRow, ListPage, Role};
 
 use super::{Caller, Declined, VisitAnswer};
-use crate::bridge::Bridge;
+use crate::bridge::action::Action;
 use crate::bridge::commands::Asked;
 use crate::bridge::limits::{MEMBERS_SHOWN, VISITS_WAITING};
+use crate::bridge::{Bridge, Room};
 use crate::ids::{Account, BareJid, Who};
 
 /// Which members are wanted (XEP-0059).
@@ -28,13 +34,24 @@ impl Default for Span {
     }
 }
 
-/// A place in the order of members: that of the list, by version and account.
+/// A place in the order of members. Who began to read one list cannot go on in the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark(pub ListVersion, pub AccountId);
+pub enum Mark {
+    /// In the list that is kept here, by account.
+    Here(AccountId),
+    /// In the center's, by version and account.
+    Center(ListVersion, AccountId),
+}
+
+/// What stands before an account for the version of the list that is kept here.
+const HERE: &str = "-";
 
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.0, self.1)
+        match self {
+            Mark::Here(account) => write!(f, "{HERE}/{account}"),
+            Mark::Center(version, account) => write!(f, "{version}/{account}"),
+        }
     }
 }
 
@@ -44,9 +61,13 @@ impl FromStr for Mark {
     fn from_str(text: &str) -> Result<Self, ()> {
         let mut parts = text.splitn(3, '/');
         let mut part = || parts.next().ok_or(());
-        let version = part()?.parse().map_err(|_| ())?;
+        let version = part()?;
         let (enterprise, user) = (part()?.parse().map_err(|_| ())?, part()?.parse().map_err(|_| ())?);
-        Ok(Self(version, AccountId { enterprise, user }))
+        let account = AccountId { enterprise, user };
+        match version {
+            HERE => Ok(Mark::Here(account)),
+            version => Ok(Mark::Center(version.parse().map_err(|_| ())?, account)),
+        }
     }
 }
 
@@ -55,8 +76,8 @@ impl FromStr for Mark {
 pub struct Members {
     /// Those of this page.
     pub members: Vec<Member>,
-    /// How many there are in all.
-    pub count: u64,
+    /// How many there are in all, if that is known.
+    pub count: Option<u64>,
     /// Others follow.
     pub more: bool,
 }
@@ -85,11 +106,26 @@ pub enum MemberAt {
     Remote(Who),
 }
 
-/// Visitors who wait for the center.
+/// Visitors who wait for members.
 #[derive(Debug, Default)]
-pub(in crate::bridge) struct Waiting(usize);
+pub(in crate::bridge) struct Waiting {
+    /// For the center.
+    asked: usize,
+    /// For the disk, by what the answer names.
+    reading: BTreeMap<u64, Reading>,
+    begun: u64,
+}
 
-/// A visitor who waits for the center's page.
+/// A visitor for whom the list that is kept here is read.
+#[derive(Debug)]
+struct Reading {
+    wait: Wait,
+    after: Option<AccountId>,
+    /// One more than are wanted shows that others follow.
+    found: Vec<AccountRow>,
+}
+
+/// A visitor who waits.
 #[derive(Debug)]
 pub(in crate::bridge) struct Wait {
     caller: Caller,
@@ -101,61 +137,104 @@ pub(in crate::bridge) struct Wait {
 
 impl Bridge {
     pub(super) fn members(&mut self, caller: Caller, group: GroupNumber, span: Span, name: Option<String>) {
-        let problem = if self.cx.link.is_none() {
-            Some("the center cannot be reached now; try again later")
-        } else if self.waiting.0 >= VISITS_WAITING {
-            Some("too many ask at once; try again later")
-        } else {
-            None
-        };
-        if let Some(problem) = problem {
-            return self.answer(caller, VisitAnswer::Refused(Declined::later(problem)));
-        }
-        self.waiting.0 += 1;
-        let (since, after) = span.after.map_or((ListVersion(0), None), |Mark(v, account)| (v, Some(account)));
         let wait = Wait { caller, group, max: span.max.min(MEMBERS_SHOWN), name };
+        if self.waiting.asked + self.waiting.reading.len() >= VISITS_WAITING {
+            return self.not_now(wait, "too many ask at once; try again later");
+        }
+        let kept = self.cx.enterprise().is_some() && self.rooms.get(&group).is_some_and(Room::list_is_kept);
+        let (since, after) = match span.after {
+            Some(Mark::Here(account)) if kept => return self.read_members(wait, Some(account)),
+            None if kept => return self.read_members(wait, None),
+            Some(Mark::Here(_)) => return self.not_now(wait, "the list is being fetched anew; begin again later"),
+            Some(Mark::Center(version, account)) => (version, Some(account)),
+            None => (ListVersion(0), None),
+        };
+        if self.cx.link.is_none() {
+            return self.not_now(wait, "the center cannot be reached now; try again later");
+        }
+        self.waiting.asked += 1;
         self.want_page(RequestBody::FetchList { group, since, after }, Asked::Visit(wait));
     }
 
+    fn not_now(&mut self, wait: Wait, why: &str) {
+        self.answer(wait.caller, VisitAnswer::Refused(Declined::later(why)));
+    }
+
+    // ------------------------------------------------------------ from the disk
+
+    fn read_members(&mut self, wait: Wait, after: Option<AccountId>) {
+        self.waiting.begun += 1;
+        let visit = self.waiting.begun;
+        self.read_on(visit, Reading { wait, after, found: Vec::new() });
+    }
+
+    fn read_on(&mut self, visit: u64, reading: Reading) {
+        let (group, after, max) = (reading.wait.group, reading.after.clone(), reading.wait.max + 1);
+        self.waiting.reading.insert(visit, reading);
+        self.cx.act(Action::LoadListed { group, after, max, visit: Some(visit) });
+    }
+
+    /// Rows of the list that is kept here, for a visitor.
+    pub(in crate::bridge) fn members_read(&mut self, visit: u64, rows: Vec<AccountRow>) {
+        let Some(mut reading) = self.waiting.reading.remove(&visit) else { return };
+        let (group, max) = (reading.wait.group, reading.wait.max);
+        let Some(room) = self.rooms.get(&group) else { return self.tell_members(reading.wait, None) };
+        let last = rows.last().filter(|_| rows.len() > max).map(|row| row.account.clone());
+        reading.found.extend(room.as_meant(&self.cx, reading.after.as_ref(), last.as_ref(), rows));
+        if let Some(last) = last.filter(|_| reading.found.len() <= max) {
+            reading.after = Some(last);
+            return self.read_on(visit, reading);
+        }
+        let count = room.list_count(&self.cx);
+        let more = reading.found.len() > max;
+        let members = reading.found.into_iter().take(max);
+        let members = members.filter_map(|row| self.member(group, Mark::Here(row.account.clone()), row)).collect();
+        self.tell_members(reading.wait, Some(Members { members, count, more }));
+    }
+
+    // ------------------------------------------------------------ from the center
+
     /// The center's answer for a visitor; none when it does not come.
     pub(in crate::bridge) fn members_came(&mut self, wait: Wait, page: Option<ListPage>) {
-        self.waiting.0 = self.waiting.0.saturating_sub(1);
-        let Wait { caller, group, max, name } = wait;
+        self.waiting.asked = self.waiting.asked.saturating_sub(1);
+        let members = page.map(|page| self.shown(wait.group, page, wait.max));
+        self.tell_members(wait, members);
+    }
+
+    fn shown(&self, group: GroupNumber, page: ListPage, max: usize) -> Members {
+        let member = |row: AccountRow| self.member(group, Mark::Center(row.version, row.account.clone()), row);
+        let mut members: Vec<Member> = page.rows.into_iter().filter_map(member).collect();
+        let more = page.more || members.len() > max;
+        members.truncate(max);
+        Members { members, count: Some(page.accounts), more }
+    }
+
+    // ------------------------------------------------------------ to whoever asked
+
+    fn tell_members(&mut self, wait: Wait, members: Option<Members>) {
+        let Wait { caller, group, name, .. } = wait;
         // Who was taken off the list meanwhile is not told any more.
         let is_in = self.rooms.get(&group).is_some_and(|r| r.own_member(&self.cx, &caller.account()).is_some());
-        let answer = match page.filter(|_| is_in) {
-            Some(page) => {
-                let members = self.shown(group, page, max);
-                match name {
-                    None => VisitAnswer::Members(members),
-                    Some(name) => VisitAnswer::Who(name, members),
-                }
-            }
-            None if is_in => VisitAnswer::Refused(Declined::later("the center did not answer; try again later")),
-            None => VisitAnswer::Refused(Declined::unknown()),
+        let answer = match (members.filter(|_| is_in), name) {
+            (Some(members), None) => VisitAnswer::Members(members),
+            (Some(members), Some(name)) => VisitAnswer::Who(name, members),
+            (None, _) if is_in => VisitAnswer::Refused(Declined::later("the center did not answer; try again later")),
+            (None, _) => VisitAnswer::Refused(Declined::unknown()),
         };
         self.answer(caller, answer);
     }
 
-    fn shown(&self, group: GroupNumber, page: ListPage, max: usize) -> Members {
-        let mut members: Vec<Member> = page.rows.into_iter().filter_map(|row| self.member(group, row)).collect();
-        let more = page.more || members.len() > max;
-        members.truncate(max);
-        Members { members, count: page.accounts, more }
-    }
-
-    fn member(&self, group: GroupNumber, row: AccountRow) -> Option<Member> {
-        let AccountRow { account, version, listed } = row;
+    fn member(&self, group: GroupNumber, mark: Mark, row: AccountRow) -> Option<Member> {
+        let AccountRow { account, listed, .. } = row;
         let listed = listed?;
         let company = self.company(group, &account.enterprise);
         let at = if self.cx.enterprise() == Some(&account.enterprise) {
             MemberAt::Own(self.cx.config.account(&account.user))
         } else {
-            let AccountId { enterprise, user } = account.clone();
+            let AccountId { enterprise, user } = account;
             MemberAt::Remote(Who::Puppet(Account { enterprise, user }))
         };
-        let (name, role) = (listed.display.to_string(), listed.role);
-        Some(Member { mark: Mark(version, account), name, company, role, at })
+        Some(Member { mark, name: listed.display.to_string(), company, role: listed.role, at })
     }
 
     fn company(&self, group: GroupNumber, enterprise: &EnterpriseId) -> String {

@@ -8,7 +8,7 @@ use intergroup_schemas::list::{AccountEdit, AccountRow, Listed, Role};
 use super::group::list_of;
 use super::rig::{GROUP, Rig, Speaker, room};
 use super::{ALICE, BOB, Command, Event, Reply};
-use crate::bridge::{Caller, CommandsOf, Content, MemberAt, PersonEdit, Span, Visit, VisitAnswer};
+use crate::bridge::{Caller, CommandsOf, Content, Mark, MemberAt, Members, PersonEdit, Span, Visit, VisitAnswer};
 use crate::ids::{BareJid, MessageId, Who};
 
 const OUTSIDER: &str = "mallory@acme.test";
@@ -145,33 +145,98 @@ fn an_edit_that_the_center_refuses_is_taken_back() {
     assert!(write(&mut rig, ALICE, "m1", "x").is_empty());
 }
 
-#[test]
-fn members_are_shown_in_pages_with_their_companies() {
+/// The center has this list, and the gateway has fetched it.
+fn with_list(rows: &[AccountRow]) -> Rig {
     let mut rig = Rig::mapped();
-    let gone = AccountRow { listed: None, ..row("globex", "gone", "Gone", 4) };
-    let rows =
-        [row("acme", "alice", "Alice", 2), row("globex", "pat", "Pat", 3), row("globex", "quentin", "Q", 3), gone];
+    rig.event(Event::LinkDown);
     rig.list = Some(list_of(9, rows.to_vec()));
-    let answers = visit(&mut rig, ALICE, Visit::Members(Span { after: None, max: 2 }));
-    let [VisitAnswer::Members(page)] = &answers[..] else { panic!("{answers:?}") };
+    rig.link_up(N(0), History::Same, Seq(0));
+    rig.resumed();
+    rig
+}
+
+fn page_of(rig: &mut Rig, after: Option<Mark>, max: usize) -> Members {
+    let mut answers = visit(rig, ALICE, Visit::Members(Span { after, max }));
+    let Some(VisitAnswer::Members(page)) = answers.pop() else { panic!("{answers:?}") };
+    page
+}
+
+fn pages_asked_of_center(rig: &Rig) -> usize {
+    let fetches = |s: &&ToCenter| format!("{s:?}").contains("FetchList");
+    rig.sent.iter().filter(fetches).count()
+}
+
+#[test]
+fn members_are_shown_in_pages_with_their_companies_out_of_what_is_kept_here() {
+    let gone = AccountRow { listed: None, ..row("globex", "gone", "Gone", 4) };
+    let rows = [
+        row("acme", "alice", "Alice", 2),
+        row("acme", "carol", "Carol", 2),
+        row("globex", "pat", "Pat", 3),
+        row("globex", "quentin", "Q", 3),
+        gone,
+    ];
+    let mut rig = with_list(&rows);
+    let asked = pages_asked_of_center(&rig);
+    // Also while the center is away; and of the company's own people as they are to be.
+    rig.event(Event::LinkDown);
+    let off = PersonEdit { person: "carol".into(), listed: None };
+    let on = Listed { display: "Zoe".parse().unwrap(), role: Role::ReadOnly };
+    let on = PersonEdit { person: "zoe".into(), listed: Some(on) };
+    rig.command(Command::Edit { group: GROUP, people: vec![off, on] });
+    let page = page_of(&mut rig, None, 2);
     let named: Vec<_> = page.members.iter().map(|m| (m.name.as_str(), m.company.as_str())).collect();
-    assert_eq!((named, page.more), (vec![("Alice", "Acme"), ("Pat", "Globex")], true));
+    assert_eq!((named, page.more, page.count), (vec![("Alice", "Acme"), ("Zoe", "Acme")], true, Some(4)));
     assert_eq!(page.members[0].at, MemberAt::Own(BareJid::from(ALICE)));
-    assert!(matches!(&page.members[1].at, MemberAt::Remote(Who::Puppet(a)) if a.to_string() == "globex/pat"));
     let mark = page.members[1].mark.to_string();
     assert_eq!(mark.parse(), Ok(page.members[1].mark.clone()));
-    visit(&mut rig, ALICE, Visit::Members(Span { after: mark.parse().ok(), max: 2 }));
-    let asked = rig
-        .sent
-        .iter()
-        .rev()
-        .find_map(|s| if let ToCenter::Request(r) = s { Some(format!("{:?}", r.body)) } else { None });
-    assert!(asked.as_ref().is_some_and(|a| a.contains("since: 3") && a.contains("globex/pat")), "{asked:?}");
+    let page = page_of(&mut rig, mark.parse().ok(), 2);
+    let named: Vec<_> = page.members.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!((named, page.more), (vec!["Pat", "Q"], false));
+    assert!(matches!(&page.members[0].at, MemberAt::Remote(Who::Puppet(a)) if a.to_string() == "globex/pat"));
     assert!(
-        matches!(&visit(&mut rig, ALICE, Visit::Who)[..], [VisitAnswer::Who(name, m)] if name == "Apollo" && m.members.len() == 3)
+        matches!(&visit(&mut rig, ALICE, Visit::Who)[..], [VisitAnswer::Who(name, m)] if name == "Apollo" && m.members.len() == 4)
+    );
+    // One at a time: whoever is on the list is named once, and nobody else.
+    let (mut after, mut named) = (None, Vec::new());
+    loop {
+        let page = page_of(&mut rig, after, 1);
+        named.extend(page.members.iter().map(|m| m.name.clone()));
+        after = page.members.last().map(|m| m.mark.clone());
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(named, ["Alice", "Zoe", "Pat", "Q"]);
+    assert_eq!(pages_asked_of_center(&rig), asked, "the center is not troubled");
+}
+
+#[test]
+fn a_list_that_is_not_kept_here_whole_is_the_centers_to_tell() {
+    let rows = [row("acme", "alice", "Alice", 2), row("globex", "pat", "Pat", 3), row("globex", "quentin", "Q", 3)];
+    let mut rig = with_list(&rows);
+    let mark = page_of(&mut rig, None, 1).members[0].mark.clone();
+    rig.list = None;
+    let lose = |rig: &mut Rig| rig.bridge.rooms.get_mut(&GROUP).unwrap().mapping.list_at = None;
+    lose(&mut rig);
+    assert_eq!(
+        refusal(&visit(&mut rig, ALICE, Visit::Members(Span { after: Some(mark), max: 1 }))),
+        Some("resource-constraint")
     );
     rig.event(Event::LinkDown);
-    assert_eq!(refusal(&visit(&mut rig, ALICE, Visit::Who)), Some("resource-constraint"), "the center cannot be asked");
+    assert_eq!(refusal(&visit(&mut rig, ALICE, Visit::Who)), Some("resource-constraint"), "nobody can tell");
+    rig.list = Some(list_of(9, rows.to_vec()));
+    rig.link_up(N(0), History::Same, Seq(0));
+    lose(&mut rig);
+    let asked = pages_asked_of_center(&rig);
+    let page = page_of(&mut rig, None, 2);
+    assert!(pages_asked_of_center(&rig) > asked);
+    assert_eq!((page.members.len(), page.more, page.count), (2, true, Some(3)));
+    let mark = page.members[1].mark.to_string();
+    assert_eq!(mark.parse(), Ok(Mark::Center(ListVersion(3), "globex/pat".parse().unwrap())));
+    // Begun at the center, it goes on there, though the list is kept here again.
+    let page = page_of(&mut rig, mark.parse().ok(), 2);
+    assert_eq!(page.members.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["Q"]);
 }
 
 #[test]

@@ -231,9 +231,9 @@ impl Rig {
                     self.bridge.handle(Event::Posted { group, rows }, self.now);
                 }
                 Action::Answer { answer, .. } => self.answers.push(answer),
-                Action::LoadListed { group, after, max } => {
+                Action::LoadListed { group, after, max, visit } => {
                     let rows = self.store.listed(group, after.as_ref(), max).unwrap();
-                    self.bridge.handle(Event::Listed { group, rows }, self.now);
+                    self.bridge.handle(Event::Listed { group, rows, visit }, self.now);
                 }
                 Action::Reply { reply, .. } => self.replies.push(reply),
                 Action::Report(report) => self.reports.push(report.text),

@@ -41,7 +41,7 @@ fn members(more: bool) -> Members {
     let account = |user: &str| AccountId { enterprise: "globex".parse().unwrap(), user: user.parse().unwrap() };
     let remote = |user: &str| MemberAt::Remote(puppet(user).who);
     let member = |user: &str, name: &str, role, at| Member {
-        mark: Mark(ListVersion(3), account(user)),
+        mark: Mark::Center(ListVersion(3), account(user)),
         name: name.into(),
         company: "Globex & Co".into(),
         role,
@@ -49,7 +49,7 @@ fn members(more: bool) -> Members {
     };
     let pat = member("pat", "Pat <x>", Role::Speak, remote("pat"));
     let own = member("bob", "Bob", Role::ReadOnly, MemberAt::Own("bob@acme.test".into()));
-    Members { members: vec![pat, own], count: 25, more }
+    Members { members: vec![pat, own], count: Some(25), more }
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn questions_reach_the_bridge_with_who_asks() {
         )
     };
     let page = asked(&mut link, "get", &paged("<max>7</max><after>3/globex/pat</after>"));
-    assert_eq!(page, "Some(10001) Members(Span { after: Some(Mark(3, globex/pat)), max: 7 })");
+    assert_eq!(page, "Some(10001) Members(Span { after: Some(Center(3, globex/pat)), max: 7 })");
     let nonsense = asked(&mut link, "get", &paged("<max>99999999</max><after>../..</after>"));
     assert_eq!(nonsense, "Some(10001) Members(Span { after: None, max: 100 })");
 }

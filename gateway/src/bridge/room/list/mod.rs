@@ -111,7 +111,7 @@ impl Room {
     }
 
     fn load_list(&self, cx: &mut Context, after: Option<AccountId>) {
-        cx.act(Action::LoadListed { group: self.group(), after, max: LISTED_ROWS });
+        cx.act(Action::LoadListed { group: self.group(), after, max: LISTED_ROWS, visit: None });
     }
 
     /// A page of the list, from the disk.
@@ -138,6 +138,47 @@ impl Room {
             }
         };
         !needs || self.mapping.list_at.is_none() || self.list_at_hand(cx)
+    }
+
+    // ------------------------------------------------------------ for visitors of the group's address
+
+    /// Whether the disk has the list, all of it.
+    pub(in crate::bridge) fn list_is_kept(&self) -> bool {
+        self.mapping.list_at.is_some()
+    }
+
+    /// Accounts on the list, own edits that are on their way included; none while memory does not hold it.
+    pub(in crate::bridge) fn list_count(&self, cx: &Context) -> Option<u64> {
+        let Held::Here(roster) = &self.list.roster else { return None };
+        let own = cx.enterprise().and_then(|me| roster.len_of(me)).unwrap_or_default();
+        u64::try_from(roster.len() - own + self.own_people().len()).ok()
+    }
+
+    /// Rows of the disk as they are to be: of our own part what is meant, of others nobody whom the stream has taken off since.
+    /// The rows are all there are behind `after`, up to `last`; none: up to the end.
+    pub(in crate::bridge) fn as_meant(
+        &self,
+        cx: &Context,
+        after: Option<&AccountId>,
+        last: Option<&AccountId>,
+        mut rows: Vec<AccountRow>,
+    ) -> Vec<AccountRow> {
+        let Some(me) = cx.enterprise() else { return rows };
+        rows.retain(|row| {
+            let AccountId { enterprise, user } = &row.account;
+            enterprise != me && self.standing(enterprise, user).refusal() != Some(Condition::NotOnList)
+        });
+        let own = self.own_people().iter().map(|(user, listed)| AccountRow {
+            account: AccountId { enterprise: me.clone(), user: user.clone() },
+            version: ListVersion(0),
+            listed: Some(listed.clone()),
+        });
+        let wanted = |row: &AccountRow| {
+            after.is_none_or(|after| row.account > *after) && last.is_none_or(|last| row.account <= *last)
+        };
+        rows.extend(own.filter(wanted));
+        rows.sort_unstable_by(|a, b| a.account.cmp(&b.account));
+        rows
     }
 
     // ------------------------------------------------------------ changes
