@@ -125,7 +125,7 @@ fn listed(is: bool) -> Option<Listed> {
 }
 
 fn own(group: GroupNumber, user: &str, is: bool, n: Option<u64>) -> OwnRow {
-    OwnRow { group, user: user.parse().unwrap(), listed: listed(is), n: n.map(N) }
+    OwnRow { group, user: user.parse().unwrap(), listed: listed(is), n: n.map(N), here: user != "bob" }
 }
 
 fn attendance(group: GroupNumber, user: &str, day: i64, barred: bool) -> AttendanceRow {
@@ -399,7 +399,9 @@ fn a_store_of_an_older_version_goes_on_as_it_is() {
     const LISTS: &str = "DROP TABLE attendance; DROP TABLE own; DROP TABLE listed;";
     goes_on_as_it_is(&format!("{LISTS} ALTER TABLE outbox DROP COLUMN edit; PRAGMA user_version = 1;"));
     goes_on_as_it_is(&format!("{LISTS} PRAGMA user_version = 2;"));
-    goes_on_as_it_is("DROP TABLE attendance; PRAGMA user_version = 3;");
+    const HERE: &str = "ALTER TABLE own DROP COLUMN here;";
+    goes_on_as_it_is(&format!("{HERE} DROP TABLE attendance; PRAGMA user_version = 3;"));
+    goes_on_as_it_is(&format!("{HERE} PRAGMA user_version = 4;"));
 }
 
 fn goes_on_as_it_is(older: &str) {

@@ -423,6 +423,8 @@ pub struct OwnRow {
     pub listed: Option<Listed>,
     /// The edit by which it changed last, while the center has not decided it. A row without it and without `listed` goes.
     pub n: Option<N>,
+    /// It is on the list for the room here. Others were put there by another gateway of the enterprise, or nobody knows by whom.
+    pub here: bool,
 }
 
 /// Everything but the outbox's bodies and the user lists of others, as it is on disk.

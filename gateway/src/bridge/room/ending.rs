@@ -15,6 +15,9 @@ pub(super) struct End {
 
 impl Room {
     pub(super) fn begin_ending(&mut self, cx: &mut Context, how: Ending, command: Option<CommandId>) {
+        if how == Ending::Leave {
+            self.leave_part(cx);
+        }
         self.mapping.ending = Some(how);
         self.ending.commands.extend(command);
         self.dirty(cx);

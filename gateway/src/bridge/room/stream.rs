@@ -278,6 +278,9 @@ impl Room {
                 m.members.retain(|(member, _)| member.enterprise != *enterprise || member.gateway != *gateway);
                 if !m.members.iter().any(|(member, _)| member.enterprise == *enterprise) {
                     off.push(Off::Enterprise(enterprise.clone()));
+                } else if cx.enterprise() == Some(enterprise) {
+                    // Whom that gateway had put on the list may be nobody's now.
+                    self.read_soon(cx);
                 }
             }
             GroupChange::Suspended { enterprise } if !m.suspended.contains(enterprise) => {

@@ -1,8 +1,10 @@
 //! Where members come from: the room's affiliations, whoever comes, or commands.
 
-use intergroup_schemas::link::ToCenter;
-use intergroup_schemas::list::{Listed, Role};
+use intergroup_schemas::ids::{ListVersion, N, Seq};
+use intergroup_schemas::link::{Change, Entry, History, MemberInfo, ToCenter, ToGateway};
+use intergroup_schemas::list::{AccountEdit, Listed, Role};
 
+use super::group::{list_of, member, row};
 use super::rig::{GROUP, Rig, room};
 use super::{ALICE, BOB, Command, Event, Gone, Reply, RoomEvent};
 use crate::bridge::{Affiliation, PersonEdit};
@@ -237,4 +239,99 @@ fn where_members_come_from_is_chosen_by_the_room_and_changed_by_command() {
     rig.event(Event::ServerUp { exclusive: true });
     assert_eq!(rig.bridge.rooms[&GROUP].mapping.source, Some(Source::Affiliations));
     assert_eq!(went(&rig), Vec::<String>::new());
+}
+
+// ---------------------------------------------------------------- several gateways of one company
+
+/// A room that has Alice, in a group whose list has Bob, too; with another gateway of ours in the group, or without.
+fn beside_a_branch(branch: bool, source: Source) -> Rig {
+    let mut rig = Rig::new();
+    rig.list = Some(list_of(1, vec![row("acme/bob", "Bob", 1)]));
+    rig.affiliations = [(BareJid::from(ALICE), Affiliation::Member)].into();
+    if branch {
+        rig.members.push(MemberInfo { gateway: "branch".parse().unwrap(), ..member("acme", "Acme") });
+    }
+    rig.share(Some(source));
+    rig
+}
+
+fn entry(rig: &mut Rig, seq: u64, list: u64, change: Change) {
+    let entry = Entry { group: GROUP, seq: Seq(seq), list: ListVersion(list), change };
+    rig.event(Event::Link(ToGateway::Entry(entry)));
+}
+
+/// The center takes our edit as it is, and the stream brings it by.
+fn takes(rig: &mut Rig, n: u64, seq: u64, list: u64, rows: &[&str]) {
+    let epoch = rig.bridge.hello()[0].epoch.clone();
+    let decided = intergroup_schemas::link::Decided { group: GROUP, epoch, n: N(n), refused: Vec::new() };
+    rig.event(Event::Link(ToGateway::Decided(decided)));
+    brings(rig, seq, list, &[("alice", true)], rows);
+}
+
+/// An edit of our part comes by, after which the list has these accounts.
+fn brings(rig: &mut Rig, seq: u64, list: u64, changes: &[(&str, bool)], rows: &[&str]) {
+    let listed = |user: &str| Listed { display: user.parse().unwrap(), role: Role::Speak };
+    let account =
+        |(user, on): &(&str, bool)| AccountEdit { user: user.parse().unwrap(), listed: on.then(|| listed(user)) };
+    let rows = rows.iter().map(|user| row(&format!("acme/{user}"), if *user == "bob" { "Bob" } else { user }, list));
+    let page = list_of(list, rows.collect());
+    let digest = page.digest;
+    rig.list = Some(page);
+    let accounts = changes.iter().map(account).collect();
+    entry(rig, seq, list, Change::Listed { enterprise: "acme".parse().unwrap(), accounts, digest });
+}
+
+#[test]
+fn whom_another_gateway_of_the_company_put_on_the_list_is_not_taken_off_for_this_room() {
+    for source in [Source::Affiliations, Source::Occupants] {
+        let mut rig = beside_a_branch(true, source);
+        rig.person("Alice", ALICE);
+        changed(&mut rig, BOB, Affiliation::Outcast);
+        rig.pass(60 * DAY);
+        assert_eq!(went(&rig), ["+alice"], "{source:?}");
+        rig.crash();
+        rig.up();
+        changed(&mut rig, ALICE, Affiliation::Outcast);
+        assert_eq!(went(&rig), ["+alice", "-alice"], "{source:?}: on disk it is known who is whose");
+    }
+    let rig = beside_a_branch(false, Source::Affiliations);
+    assert_eq!(went(&rig), ["+alice", "-bob"], "without another gateway nobody else can have put Bob there");
+}
+
+#[test]
+fn whom_another_gateway_took_off_is_added_again_while_the_room_here_has_them() {
+    let mut rig = beside_a_branch(true, Source::Affiliations);
+    takes(&mut rig, 1, 2, 2, &["alice", "bob"]);
+    brings(&mut rig, 3, 3, &[("alice", false)], &["bob"]);
+    assert_eq!(went(&rig), ["+alice", "+alice"]);
+    brings(&mut rig, 4, 4, &[("bob", false)], &["alice"]);
+    assert_eq!(went(&rig).len(), 2, "Bob is not of this room");
+}
+
+#[test]
+fn nobody_is_taken_off_who_may_be_of_a_gateway_of_which_the_stream_has_not_told_yet() {
+    let mut rig = beside_a_branch(false, Source::Affiliations);
+    rig.sent.clear();
+    rig.event(Event::LinkDown);
+    rig.list = Some(list_of(5, vec![row("acme/bob", "Bob", 1), row("acme/carol", "Carol", 5)]));
+    rig.link_up(N(2), History::Same, Seq(0));
+    rig.resumed();
+    rig.pass(30 * 60_000);
+    assert!(!went(&rig).contains(&"-carol".to_owned()), "{:?}", went(&rig));
+    let (enterprise, gateway) = (|| "acme".parse().unwrap(), || "branch".parse().unwrap());
+    let display = || "Acme".parse().unwrap();
+    entry(&mut rig, 2, 4, Change::Joined { enterprise: enterprise(), gateway: gateway(), display: display() });
+    entry(&mut rig, 3, 5, Change::Resumed { enterprise: enterprise() });
+    rig.pass(30 * 60_000);
+    assert!(!went(&rig).contains(&"-carol".to_owned()), "{:?}", went(&rig));
+    entry(&mut rig, 4, 6, Change::Left { enterprise: enterprise(), gateway: gateway(), display: display() });
+    assert!(went(&rig).contains(&"-carol".to_owned()), "the gateway that stays has the whole part: {:?}", went(&rig));
+}
+
+#[test]
+fn who_leaves_a_group_in_which_another_gateway_stays_takes_its_people_along() {
+    let mut rig = beside_a_branch(true, Source::Affiliations);
+    takes(&mut rig, 1, 2, 2, &["alice", "bob"]);
+    rig.command(Command::Leave { group: GROUP });
+    assert_eq!(went(&rig), ["+alice", "-alice"]);
 }

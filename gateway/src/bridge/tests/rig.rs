@@ -134,7 +134,7 @@ impl Rig {
         rig
     }
 
-    fn share(&mut self, members: Option<Source>) {
+    pub(super) fn share(&mut self, members: Option<Source>) {
         self.up();
         self.command(Command::Create { name: "Apollo".into(), room: room(), members });
         self.resumed();

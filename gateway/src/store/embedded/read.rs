@@ -110,6 +110,7 @@ pub(super) fn snapshot(db: &Connection) -> Result<Snapshot> {
                 user: parsed(row, "user")?,
                 listed: listed_as(row)?,
                 n: row.get::<_, Option<i64>>("n")?.map(|n| N(n.cast_unsigned())),
+                here: row.get("here")?,
             })
         })?,
         ..Snapshot::default()

@@ -8,7 +8,7 @@ use crate::store::StoreError;
 /// Marks the file as ours (`PRAGMA application_id`): "IGgw".
 const APPLICATION: i64 = 0x4947_6777;
 /// The version of the tables (`PRAGMA user_version`).
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// How long another process that reads the file (an administrator's look) may hold a commit up, in milliseconds.
 const BUSY_MS: i64 = 5000;
 
@@ -45,6 +45,9 @@ CREATE TABLE attendance (grp INTEGER NOT NULL, user TEXT NOT NULL, day INTEGER N
     PRIMARY KEY (grp, user)) STRICT, WITHOUT ROWID;
 ";
 
+/// From version 4 to 5: which accounts are on the list for the room here. Until then all were.
+const HERE: &str = "ALTER TABLE own ADD COLUMN here INTEGER NOT NULL DEFAULT 1;";
+
 /// From version 2 to 3: the user lists are kept here, too.
 const LISTS: &str = "
 CREATE TABLE own (grp INTEGER NOT NULL, user TEXT NOT NULL, display TEXT, role TEXT, n INTEGER, PRIMARY KEY (grp, user))
@@ -62,9 +65,10 @@ pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
     match (pragma("application_id")?, pragma("user_version")?) {
         (0, 0) => make(db),
         (APPLICATION, VERSION) => Ok(()),
-        (APPLICATION, 1) => migrate(db, &[EDITS, LISTS, ATTENDANCE]),
-        (APPLICATION, 2) => migrate(db, &[LISTS, ATTENDANCE]),
-        (APPLICATION, 3) => migrate(db, &[ATTENDANCE]),
+        (APPLICATION, 1) => migrate(db, &[EDITS, LISTS, ATTENDANCE, HERE]),
+        (APPLICATION, 2) => migrate(db, &[LISTS, ATTENDANCE, HERE]),
+        (APPLICATION, 3) => migrate(db, &[ATTENDANCE, HERE]),
+        (APPLICATION, 4) => migrate(db, &[HERE]),
         (APPLICATION, newer) if newer > VERSION => Err(StoreError(format!(
             "the store has format {newer}, this program knows {VERSION}: install the version that wrote it, or a newer one"
         ))),
@@ -86,6 +90,7 @@ fn make(db: &Connection) -> Result<(), StoreError> {
     tx.execute_batch(EDITS)?;
     tx.execute_batch(LISTS)?;
     tx.execute_batch(ATTENDANCE)?;
+    tx.execute_batch(HERE)?;
     tx.execute("INSERT INTO meta (id, message_key) VALUES (1, ?)", params![key])?;
     tx.pragma_update(None, "application_id", APPLICATION)?;
     tx.pragma_update(None, "user_version", VERSION)?;

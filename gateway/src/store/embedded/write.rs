@@ -131,13 +131,14 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
             run("DELETE FROM own WHERE grp = ? AND user = ?", params![grp(r.group), r.user.as_str()])?
         }
         Change::Own(r) => run(
-            "INSERT OR REPLACE INTO own (grp, user, display, role, n) VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO own (grp, user, display, role, n, here) VALUES (?, ?, ?, ?, ?, ?)",
             params![
                 grp(r.group),
                 r.user.as_str(),
                 r.listed.as_ref().map(|l| l.display.as_str()),
                 r.listed.as_ref().map(|l| l.role.as_str()),
-                r.n.map(|n| int(n.0))
+                r.n.map(|n| int(n.0)),
+                r.here
             ],
         )?,
         Change::Listed { group, rows } => {

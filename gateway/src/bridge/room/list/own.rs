@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use intergroup_schemas::ids::{DisplayName, N, UserId};
+use intergroup_schemas::ids::{DisplayName, GatewayId, N, UserId};
 use intergroup_schemas::list::{AccountEdit, AccountRow, Listed, Role};
 
 use super::Room;
@@ -14,6 +14,8 @@ use crate::store::{Change, OwnRow};
 #[derive(Debug, Default)]
 pub(super) struct Own {
     people: BTreeMap<UserId, Listed>,
+    /// Those who are on the list for the room here; see [`Room::is_ours_to_remove`].
+    here: BTreeSet<UserId>,
     /// Accounts by the edit that changed them last, while it is undecided.
     pending: BTreeMap<UserId, N>,
     /// Accounts whose last edit is decided and has not come by in the stream, with what came by instead: earlier edits, which
@@ -24,7 +26,8 @@ pub(super) struct Own {
 impl Own {
     pub(super) fn new(rows: Vec<OwnRow>, decided: N) -> Self {
         let mut own = Self::default();
-        for OwnRow { user, listed, n, .. } in rows {
+        for OwnRow { user, listed, n, here, .. } in rows {
+            own.here.extend((here && listed.is_some()).then(|| user.clone()));
             own.people.extend(listed.map(|listed| (user.clone(), listed)));
             own.pending.extend(n.filter(|n| *n > decided).map(|n| (user, n)));
         }
@@ -34,7 +37,10 @@ impl Own {
     fn set(&mut self, user: &UserId, listed: Option<&Listed>) {
         match listed {
             Some(listed) => drop(self.people.insert(user.clone(), listed.clone())),
-            None => drop(self.people.remove(user)),
+            None => {
+                self.people.remove(user);
+                self.here.remove(user);
+            }
         }
     }
 }
@@ -83,8 +89,47 @@ impl Room {
     fn write_own(&self, cx: &mut Context, user: &UserId) {
         let listed = self.list.own.people.get(user).cloned();
         let n = self.list.own.pending.get(user).copied();
-        cx.change(Change::Own(OwnRow { group: self.group(), user: user.clone(), listed, n }));
+        let here = self.list.own.here.contains(user);
+        cx.change(Change::Own(OwnRow { group: self.group(), user: user.clone(), listed, n, here }));
     }
+
+    // ------------------------------------------------------------ several gateways of the enterprise
+
+    /// The room here has this account as a member, or a command here named it.
+    pub(in crate::bridge::room) fn is_for_here(&mut self, cx: &mut Context, user: &UserId) {
+        if self.list.own.people.contains_key(user) && self.list.own.here.insert(user.clone()) {
+            self.write_own(cx, user);
+        }
+    }
+
+    /// Whether an account that the room here does not have may be taken off the list: not when it may be there for the room of
+    /// another gateway of ours. What the mirror is ahead of in the stream may be that another has joined.
+    pub(in crate::bridge::room) fn is_ours_to_remove(&self, cx: &Context, user: &UserId) -> bool {
+        let alone = cx.enterprise().is_some() && !self.shares_part(cx) && !self.list_is_ahead();
+        alone || self.list.own.here.contains(user)
+    }
+
+    /// Another gateway of the enterprise belongs to the group, too.
+    pub(in crate::bridge::room) fn shares_part(&self, cx: &Context) -> bool {
+        let ours = |(member, _): &&(GatewayId, DisplayName)| Some(&member.enterprise) == cx.enterprise();
+        self.mapping.members.iter().filter(ours).count() > 1
+    }
+
+    /// What the list says is newer than what is known of the members, or is being fetched.
+    pub(in crate::bridge::room) fn list_is_ahead(&self) -> bool {
+        self.mapping.list_at.is_none_or(|at| at > self.mapping.list)
+    }
+
+    /// Whoever is on the list for the room here goes, as we leave the group and another gateway of ours stays.
+    pub(in crate::bridge::room) fn leave_part(&mut self, cx: &mut Context) {
+        if self.shares_part(cx) {
+            let gone = self.list.own.here.iter().map(|user| AccountEdit { user: user.clone(), listed: None });
+            let gone: Vec<_> = gone.collect();
+            self.edit_list(cx, &gone);
+        }
+    }
+
+    // ------------------------------------------------------------ what the center says
 
     /// The center has decided everything up to `upto`. An edit that it refused is not what the list says.
     pub(in crate::bridge::room) fn own_decided(&mut self, cx: &mut Context, upto: N, refused: bool) {
@@ -138,6 +183,10 @@ impl Room {
             } else if !own.pending.contains_key(&edit.user) {
                 self.list.own.set(&edit.user, edit.listed.as_ref());
                 self.write_own(cx, &edit.user);
+                if self.shares_part(cx) {
+                    // Another gateway of ours did that: does it fit the room?
+                    self.read_soon(cx);
+                }
             }
         }
     }

@@ -65,6 +65,7 @@ impl Room {
             let edit = self.listing(user, nick);
             self.edit_list(cx, &[edit]);
         }
+        self.is_for_here(cx, user);
         true
     }
 
@@ -113,13 +114,15 @@ impl Room {
                 Some(seen) if seen.day < last => gone.push(user),
                 Some(_) => {}
                 // Put on the list by other means: counted from today.
-                None => self.seen_today(cx, &user),
+                None if self.is_ours_to_remove(cx, &user) => self.seen_today(cx, &user),
+                None => {}
             }
         }
         for user in &gone {
             self.members.attendance.seen.remove(user);
             cx.change(Change::AttendanceGone { group: self.group(), user: user.clone() });
         }
+        gone.retain(|user| self.is_ours_to_remove(cx, user));
         let edits: Vec<_> = gone.into_iter().map(|user| AccountEdit { user, listed: None }).collect();
         self.edit_list(cx, &edits);
     }

@@ -53,6 +53,9 @@ impl Room {
             self.members.leaving.remove(&edit.user);
         }
         self.edit_list(cx, edits);
+        if self.source() != Source::Affiliations {
+            edits.iter().for_each(|edit| self.is_for_here(cx, &edit.user));
+        }
         if self.source() == Source::Explicit {
             // Owners and admins are judged anew.
             self.members.due = self.members.due.min(cx.in_ms(RETRY));

@@ -7,6 +7,9 @@
 //!
 //! Where the list says who may read, too, the room is for members only, and its members are those on the list: `affiliations`
 //! changes the list to fit the room, `explicit` changes the room to fit the list.
+//!
+//! Several gateways of one company in one group share the company's part of the list. Each vouches for the people of its own room and takes
+//! nobody else off; whom another took off is added again where the room here still has them.
 
 mod attendance;
 mod commands;
@@ -25,6 +28,7 @@ use super::Room;
 use crate::bridge::action::{Level, RequestId, RoomAction};
 use crate::bridge::context::Context;
 use crate::bridge::event::{Affiliation, Answer, Gone, Refusal};
+use crate::bridge::limits::RETRY;
 use crate::ids::{BareJid, Nick};
 use crate::store::{AttendanceRow, Source};
 
@@ -170,6 +174,7 @@ impl Room {
                     let edit = self.listing(&user, nick);
                     self.edit_list(cx, &[edit]);
                 }
+                self.is_for_here(cx, &user);
             }
             (Source::Affiliations, _) => self.take_off(cx, user),
             (Source::Explicit, Affiliation::Member) if !listed && self.knows_list() => {
@@ -211,8 +216,13 @@ impl Room {
             return;
         }
         let leaving = std::mem::take(&mut self.members.leaving);
-        let edits: Vec<_> = leaving.into_iter().filter(|user| self.is_listed(user)).collect();
-        let edits: Vec<_> = edits.into_iter().map(|user| AccountEdit { user, listed: None }).collect();
+        let (ours, others): (Vec<_>, Vec<_>) =
+            leaving.into_iter().filter(|user| self.is_listed(user)).partition(|user| self.is_ours_to_remove(cx, user));
+        if !others.is_empty() && !self.shares_part(cx) {
+            // They may be another gateway's, of which the stream has not told yet.
+            self.members.due = self.members.due.min(cx.in_ms(RETRY));
+        }
+        let edits: Vec<_> = ours.into_iter().map(|user| AccountEdit { user, listed: None }).collect();
         self.edit_list(cx, &edits);
     }
 
@@ -225,7 +235,8 @@ impl Room {
         self.mapping.list_at.is_some()
     }
 
-    fn read_soon(&mut self, cx: &Context) {
+    /// The room's lists are to be compared with the group's.
+    pub(super) fn read_soon(&mut self, cx: &Context) {
         self.members.due = cx.now;
     }
 

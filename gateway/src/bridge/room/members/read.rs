@@ -99,6 +99,7 @@ impl Room {
         self.members.staff = people.iter().filter(|(_, a)| is_staff(**a)).map(|(jid, _)| jid.clone()).collect();
         let mut readers = Vec::new();
         let mut adds = Vec::new();
+        let mut here = Vec::new();
         for (jid, affiliation) in people {
             if self.members.tasks.is_pending(jid) {
                 continue;
@@ -112,6 +113,7 @@ impl Room {
                     if !listed {
                         adds.push(self.listing(&user, self.people.nick_of(jid)));
                     }
+                    here.push(user);
                 }
                 (Source::Affiliations | Source::Explicit, _, Affiliation::Member) if !listed => {
                     self.members.tasks.set(jid, Affiliation::None);
@@ -123,14 +125,17 @@ impl Room {
             }
         }
         self.edit_list(cx, &adds);
+        here.iter().for_each(|user| self.is_for_here(cx, user));
         self.compare_listed(cx, people);
         self.tell_of_readers(cx, &readers);
         if !std::mem::replace(&mut self.members.known, true) {
             self.catch_up(cx);
         }
-        if self.source().protects_reading() {
-            for (nick, real, affiliation) in self.people.who_is_here() {
-                self.watch_stranger(cx, &nick, &real, affiliation);
+        for (nick, real, affiliation) in self.people.who_is_here() {
+            match self.source() {
+                Source::Occupants if self.shares_part(cx) => self.attends(cx, &nick, &real, affiliation),
+                Source::Occupants => {}
+                Source::Affiliations | Source::Explicit => self.watch_stranger(cx, &nick, &real, affiliation),
             }
         }
     }
