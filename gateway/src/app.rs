@@ -196,7 +196,7 @@ impl Session {
                 author_rate: config.author_rate.rate(),
                 unseen_days: config.members.unseen_days,
                 standing: config.standing,
-                me: Identity::load(dir)
+                me: Identity::load(&center.dir)
                     .ok()
                     .flatten()
                     .map(|i| GatewayId { enterprise: i.enterprise, gateway: i.gateway }),

@@ -87,8 +87,8 @@ pub(super) fn group(all: &mut Snapshot, group: GroupNumber, rows: &[Row]) -> Res
             }
             table::OWN => {
                 let [user] = parts(row, 0)?;
-                let (listed, n) = json(row, row.value())?;
-                all.own.push(OwnRow { group, user: user.parse().map_err(damaged)?, listed, n });
+                let (listed, n, here) = json(row, row.value())?;
+                all.own.push(OwnRow { group, user: user.parse().map_err(damaged)?, listed, n, here });
             }
             other => return Err(damaged(format!("table {}", char::from(other)))),
         }

@@ -77,7 +77,9 @@ pub(super) fn apply(rows: &mut Batch, change: &Change, place: (u64, u64)) -> Res
         Change::Own(row) if row.listed.is_none() && row.n.is_none() => {
             rows.delete(slot, key(table::OWN).text(row.user.as_str()));
         }
-        Change::Own(row) => rows.put(slot, key(table::OWN).text(row.user.as_str()), json(&(&row.listed, row.n))?),
+        Change::Own(row) => {
+            rows.put(slot, key(table::OWN).text(row.user.as_str()), json(&(&row.listed, row.n, row.here))?)
+        }
         Change::Listed { rows: accounts, .. } => {
             for row in accounts {
                 match &row.listed {
