@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::history;
-use intergroup_schemas::ids::{EnterpriseId, Epoch, GatewayId, HistoryHash, ListVersion, N, OriginKey, Seq};
+use intergroup_schemas::ids::{
+    EnterpriseId, Epoch, GatewayId, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq,
+};
 use intergroup_schemas::limits;
 use intergroup_schemas::link::{Change, Edit, Relay, Timestamp};
 use intergroup_schemas::list::Roster;
@@ -38,6 +40,8 @@ pub(super) struct Group {
     pub(super) sources: BTreeMap<GatewayId, Sources>,
     pub(super) fates: BTreeMap<(GatewayId, Seq), Fate>,
     pub(super) expiring: Option<Expiring>,
+    /// Which run of each gateway named the group in its last hello.
+    pub(super) runs: BTreeMap<GatewayId, Incarnation>,
     /// What the last cut took is not told yet: the next cut would take that away.
     pub(super) untold: bool,
 }
@@ -159,6 +163,7 @@ impl Group {
             sources: BTreeMap::new(),
             fates: BTreeMap::new(),
             expiring: None,
+            runs: BTreeMap::new(),
             untold: false,
         }
     }
@@ -264,6 +269,8 @@ impl Group {
         if !of_gateway.contains_key(epoch) {
             self.origins.entry(epoch.clone()).or_insert_with(|| gateway.clone());
             let fresh = !of_gateway.is_empty();
+            // Two copies of a store may both be at work: the older epoch may repeat what the newer one said, too.
+            of_gateway.values_mut().for_each(|mark| mark.fresh = true);
             of_gateway.insert(epoch.clone(), Mark { fresh, ..Mark::default() });
         }
         of_gateway.get_mut(epoch).expect("it was just made")

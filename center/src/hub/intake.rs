@@ -109,14 +109,20 @@ impl Hub {
             };
             if history == History::Same
                 && let Some(member) = group.members.get_mut(&gateway)
-                && known.cursor > member.settled
+                && known.settled.min(known.cursor) > member.settled
             {
-                member.settled = known.cursor;
+                member.settled = known.settled.min(known.cursor);
                 further.push(known.group);
             }
             let decided = group.decided(&gateway, &known.epoch);
             let same_life = known.incarnation.as_ref() == Some(&group.meta.incarnation);
-            groups.push((self.welcome_group(&gateway, known.group, history, common, decided), history, same_life));
+            let before = match &known.run {
+                Some(run) => group.runs.insert(gateway.clone(), run.clone()),
+                None => None,
+            };
+            let mut welcome = self.welcome_group(&gateway, known.group, history, common, decided);
+            welcome.iter_mut().for_each(|w| w.before.clone_from(&before));
+            groups.push((welcome, history, same_life));
         }
         further.into_iter().for_each(|number| self.came_further(number, &gateway));
         // A gateway of this life of the log remembers what the log does not have: the log has lost its tail.
@@ -191,7 +197,20 @@ impl Hub {
         };
         let incarnation = group.meta.incarnation.clone();
         let (head, list, digest) = (group.committed, group.meta.list, group.meta.digest);
-        Some(WelcomeGroup { group: number, standing, incarnation, head, history, common, decided, list, digest })
+        let (settled, before) = (member.settled, None);
+        Some(WelcomeGroup {
+            group: number,
+            standing,
+            incarnation,
+            head,
+            history,
+            common,
+            decided,
+            list,
+            digest,
+            settled,
+            before,
+        })
     }
 
     // ------------------------------------------------------------ messages
@@ -415,6 +434,8 @@ fn unknown_group(group: GroupNumber, incarnation: intergroup_schemas::ids::Incar
         decided: N(0),
         list: Default::default(),
         digest: Default::default(),
+        settled: Seq(0),
+        before: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use intergroup_schemas::ids::{AccountId, EnterpriseId, Epoch, GatewayId, GroupNumber, ListVersion};
+use intergroup_schemas::ids::{AccountId, EnterpriseId, Epoch, GatewayId, GroupNumber, Incarnation, ListVersion};
 use intergroup_schemas::limits;
 use intergroup_schemas::link::{Credit, Timestamp, ToCenter};
 use intergroup_schemas::rate::Rate;
@@ -110,6 +110,8 @@ pub(super) struct Done {
 pub(super) struct Context {
     pub(super) config: Config,
     pub(super) ids: IdMaker,
+    /// This run of the process, by a random name.
+    pub(super) run: Incarnation,
     pub(super) now: Timestamp,
     /// Set while the component link is up: whether its live stream is ours alone.
     pub(super) server: Option<bool>,
@@ -141,10 +143,12 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(config: Config, key: &[u8; 32]) -> Self {
+        let run = names::run(&config.entropy);
         Self {
             me: config.me.clone(),
             config,
             ids: IdMaker::new(key),
+            run,
             now: Timestamp(0),
             server: None,
             link: None,

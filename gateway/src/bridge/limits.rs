@@ -24,6 +24,8 @@ pub(super) const PAGE: u32 = 500;
 pub(super) const OVERLAP: i64 = 2_000;
 /// Live messages held while the archive is being read; more are left to the next read.
 pub(super) const HELD: usize = 20_000;
+/// An archive that names no authors is read anew so often, in case that it only takes us for absent.
+pub(super) const NAMELESS_READS: u32 = 3;
 /// A checkpoint is made at most this often.
 pub(super) const CHECKPOINT_EVERY: i64 = 20_000;
 /// What was in a server's archive for so long is durable there, whatever the archive is made of.

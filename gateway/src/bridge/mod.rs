@@ -180,7 +180,7 @@ impl Bridge {
     #[must_use]
     pub fn hello(&self) -> Vec<HelloGroup> {
         let places = (HELLO_PLACES_IN_ALL / self.rooms.len().max(1)).min(shared::HELLO_PLACES);
-        self.rooms.values().map(|room| room.hello(places)).collect()
+        self.rooms.values().map(|room| room.hello(places, &self.cx.run)).collect()
     }
 
     // ------------------------------------------------------------

@@ -1,6 +1,8 @@
 //! Ids of what we say, and nicks of those who say it.
 
-use intergroup_schemas::ids::{DisplayName, EnterpriseId, Epoch, GroupNumber, ListVersion, OriginKey, Seq};
+use intergroup_schemas::ids::{
+    DisplayName, EnterpriseId, Epoch, GroupNumber, Incarnation, ListVersion, OriginKey, Seq,
+};
 use ring::{digest, hmac};
 
 use crate::ids::{MessageId, Nick};
@@ -51,6 +53,14 @@ pub(super) fn epoch(entropy: &[u8; 32], count: u64) -> Epoch {
     context.update(entropy);
     context.update(&count.to_be_bytes());
     letters(&context.finish().as_ref()[..12]).parse().expect("12 letters and digits are an epoch")
+}
+
+/// A name for this run of the process, that no other run has.
+pub(super) fn run(entropy: &[u8; 32]) -> Incarnation {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(entropy);
+    context.update(b"run");
+    letters(&context.finish().as_ref()[..12]).parse().expect("12 letters and digits are a name")
 }
 
 /// What a person is called in a room of another enterprise, at the given attempt: the first is the best; when it is taken a

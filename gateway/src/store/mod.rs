@@ -192,6 +192,9 @@ pub struct Mapping {
     pub source: Option<Source>,
     /// Set while the mapping is being ended.
     pub ending: Option<Ending>,
+    /// The archive has been read up to the notice that the room is not shared any more: nothing behind it crosses.
+    #[serde(default)]
+    pub closed: bool,
     /// The member gateways as of `list`, with their enterprises' display names.
     pub members: Vec<(GatewayId, DisplayName)>,
     /// Those of the members' enterprises that are suspended.
@@ -236,6 +239,10 @@ pub struct Mapping {
     /// that did not keep it yet begins a new epoch.
     #[serde(default)]
     pub offered: N,
+    /// The run of the process that the center welcomed last. When the center names another one, another copy of this store
+    /// has been at work since.
+    #[serde(default)]
+    pub run: Option<Incarnation>,
     /// The last n of which the center's decision is known.
     pub decided: N,
     /// How far `decided` was at past times, oldest first: how long decided rows are kept.

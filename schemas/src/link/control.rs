@@ -322,17 +322,20 @@ fn read_group(node: &Node) -> Result<GroupInfo, DecodeError> {
 }
 
 pub(super) fn read_hello_group(node: &Node) -> Result<HelloGroup, DecodeError> {
+    let cursor = node.get("cursor")?;
     Ok(HelloGroup {
         group: node.get("number")?,
         incarnation: node.maybe("incarnation")?,
-        cursor: node.get("cursor")?,
+        cursor,
         hash: node.get("hash")?,
+        settled: node.maybe("settled")?.unwrap_or(cursor),
         places: node
             .children("place", limits::HELLO_PLACES)?
             .map(|p| Ok((p.get("seq")?, p.get("hash")?)))
             .collect::<Result<_, DecodeError>>()?,
         epoch: node.get("epoch")?,
         last_n: node.get("n")?,
+        run: node.maybe("run")?,
     })
 }
 
@@ -347,5 +350,7 @@ pub(super) fn read_welcome_group(node: &Node) -> Result<WelcomeGroup, DecodeErro
         decided: node.get("decided")?,
         list: node.get("list")?,
         digest: node.maybe("digest")?.unwrap_or_default(),
+        settled: node.maybe("settled")?.unwrap_or_default(),
+        before: node.maybe("before")?,
     })
 }

@@ -36,7 +36,11 @@ pub fn to_center(what: &ToCenter) -> String {
                 if let Some(incarnation) = &g.incarnation {
                     c.attr("incarnation", incarnation);
                 }
-                c.attr("cursor", &g.cursor).attr("hash", &g.hash).attr("epoch", &g.epoch).attr("n", &g.last_n);
+                c.attr("cursor", &g.cursor).attr("hash", &g.hash).attr("settled", &g.settled);
+                c.attr("epoch", &g.epoch).attr("n", &g.last_n);
+                if let Some(run) = &g.run {
+                    c.attr("run", run);
+                }
                 for (seq, hash) in &g.places {
                     let mut place = c.child("place");
                     place.attr("seq", seq).attr("hash", hash);
@@ -138,7 +142,10 @@ pub fn to_gateway(what: &ToGateway) -> String {
                     .attr("history", &word(g.history))
                     .attr("common", &g.common)
                     .attr("decided", &g.decided);
-                c.attr("list", &g.list).attr("digest", &g.digest);
+                c.attr("list", &g.list).attr("digest", &g.digest).attr("settled", &g.settled);
+                if let Some(before) = &g.before {
+                    c.attr("before", before);
+                }
                 c.finish();
             }
         }),

@@ -89,6 +89,8 @@ pub struct HelloGroup {
     pub cursor: Seq,
     /// The running hash there.
     pub hash: HistoryHash,
+    /// The last entry that has its outcome in the room; at most `cursor`.
+    pub settled: Seq,
     /// Older places that it remembers, newest first, with the running hash at each: should the log have forked, they
     /// tell how far back both histories are the same. At most [`crate::limits::HELLO_PLACES`].
     pub places: Vec<(Seq, HistoryHash)>,
@@ -96,6 +98,8 @@ pub struct HelloGroup {
     pub epoch: Epoch,
     /// The last n that it gave in that epoch (0: none).
     pub last_n: N,
+    /// This run of the gateway's process, by a random name; none for a gateway that does not give its runs names.
+    pub run: Option<Incarnation>,
 }
 
 /// A message on its way from a room to a group. Its start tag is read without building a tree.
@@ -251,6 +255,12 @@ pub struct WelcomeGroup {
     pub list: ListVersion,
     /// The digest of the list at that version.
     pub digest: ListDigest,
+    /// The last entry of which the center knows that it has its outcome at the gateway: a store that is an older copy does
+    /// not know it, and a room without archive cannot tell.
+    pub settled: Seq,
+    /// The run that named the group in the hello before this one, as far as the center remembers. Another one than the
+    /// gateway's own last run: another copy of its store is, or was, at work.
+    pub before: Option<Incarnation>,
 }
 
 /// Whether a gateway belongs to a group.

@@ -134,15 +134,18 @@ fn page() -> impl Strategy<Value = ListPage> {
 
 fn hello_group() -> impl Strategy<Value = HelloGroup> {
     let places = vec((seq(), hash()), 0..=limits::HELLO_PLACES);
-    (group(), prop::option::of(incarnation()), seq(), hash(), places, epoch(), n()).prop_map(
-        |(group, incarnation, cursor, hash, places, epoch, last_n)| HelloGroup {
+    let run = prop::option::of(incarnation());
+    (group(), prop::option::of(incarnation()), seq(), hash(), seq(), places, epoch(), (n(), run)).prop_map(
+        |(group, incarnation, cursor, hash, settled, places, epoch, (last_n, run))| HelloGroup {
             group,
             incarnation,
             cursor,
             hash,
+            settled,
             places,
             epoch,
             last_n,
+            run,
         },
     )
 }
@@ -210,17 +213,10 @@ pub(crate) fn to_center() -> impl Strategy<Value = ToCenter> {
 
 fn welcome() -> impl Strategy<Value = Welcome> {
     let history = prop::sample::select(vec![History::Same, History::Trimmed, History::Forked]);
-    let group = (group(), standing(), incarnation(), seq(), history, seq(), n(), (list(), digest())).prop_map(
-        |(group, standing, incarnation, head, history, common, decided, (list, digest))| WelcomeGroup {
-            group,
-            standing,
-            incarnation,
-            head,
-            history,
-            common,
-            decided,
-            list,
-            digest,
+    let of_list = (list(), digest(), seq(), prop::option::of(incarnation()));
+    let group = (group(), standing(), incarnation(), seq(), history, seq(), n(), of_list).prop_map(
+        |(group, standing, incarnation, head, history, common, decided, (list, digest, settled, before))| {
+            WelcomeGroup { group, standing, incarnation, head, history, common, decided, list, digest, settled, before }
         },
     );
     let figures = (any::<u16>(), any::<u32>(), any::<u32>(), any::<u32>());

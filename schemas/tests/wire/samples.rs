@@ -83,9 +83,11 @@ fn hello_group() -> HelloGroup {
         incarnation: Some("i1".parse().unwrap()),
         cursor: Seq(4),
         hash: HistoryHash([1; 16]),
+        settled: Seq(2),
         places: vec![(Seq(9), HistoryHash([9; 16])), (Seq(4), HistoryHash([4; 16]))],
         epoch: "k7".parse().unwrap(),
         last_n: N(3),
+        run: Some("r5".parse().unwrap()),
     }
 }
 
@@ -99,9 +101,11 @@ pub(crate) fn to_center() -> Vec<(&'static str, ToCenter)> {
         incarnation: None,
         cursor: Seq(0),
         hash: HistoryHash::default(),
+        settled: Seq(0),
         places: Vec::new(),
         epoch: epoch(),
         last_n: N(0),
+        run: None,
     };
     let crossing = "<body>See</body><body xml:lang='de'>\u{1F980} &#x1F980;</body><thread>t1</thread>\
                     <mention begin='0' end='3' account='globex/bob@eu.globex.example'/>\
@@ -200,6 +204,8 @@ pub(crate) fn to_gateway() -> Vec<(&'static str, ToGateway)> {
         decided: N(8),
         list: ListVersion(3),
         digest: ListDigest([4; 16]),
+        settled: Seq(7),
+        before: (standing == Standing::Member).then(|| "r4".parse().unwrap()),
     };
     vec![
         (

@@ -16,12 +16,10 @@ impl Firm {
 
     /// The administrator maps the room, again and again until it is.
     pub(super) fn ask(&mut self, net: &mut Net<Wake>) {
-        if self.gateway.asked.is_none() && self.mapping().is_none() {
-            let room = self.room.clone();
-            let command = match self.me {
-                0 => Command::Create { name: "Apollo".to_owned(), room, members: None },
-                _ => Command::Join { group: GROUP, room, members: None },
-            };
+        let mapping = self.mapping();
+        let wanted = self.to_ask(net, mapping.as_ref());
+        let waits = wanted.is_some() || (self.moves.happened() && mapping.as_ref().is_some_and(|m| m.ending.is_some()));
+        if let Some(command) = wanted.filter(|_| self.gateway.asked.is_none()) {
             self.gateway.asked = Some(CommandId(self.gateway.commands + 1));
             self.command(net, command);
         }
@@ -31,7 +29,7 @@ impl Firm {
                 self.command(net, Command::Allow { group: GROUP, enterprise });
             }
         }
-        if self.mapping().is_none() || net.center.joined() < COMPANIES.len() {
+        if waits || net.center.joined() < COMPANIES.len() {
             net.wake(self.me, 300, Wake::Ask(self.gateway.life));
         }
     }

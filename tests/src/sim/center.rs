@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use intergroup_center::hub::{Action, AdminId, AdminRequest, Config, Event, Hub, LinkId, Proof, Reader, Ticket};
 use intergroup_center::store::memory::MemoryStore;
 use intergroup_center::store::{Change, Fate, Member, PageQuery, Record, RecordKind, Store};
-use intergroup_schemas::ids::{GatewayId, GroupNumber, Seq};
+use intergroup_schemas::ids::{GatewayId, GroupNumber, ListVersion, Seq};
 use intergroup_schemas::link::{Bye, Change as GroupChange, Timestamp, ToCenter, ToGateway, encode};
 
 use super::disk::{Disk, Image};
@@ -58,6 +58,15 @@ impl Default for CenterPlan {
         let Config { window, credit, relay_window, .. } = Config::default();
         Self { cache_bytes: 1 << 24, retention_bytes: 1 << 30, window, credit, relay_window }
     }
+}
+
+/// From its `joined` entry to its `left` entry, or the group's end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Membership {
+    pub(super) from: Seq,
+    pub(super) until: Option<Seq>,
+    /// The list version that its joining made.
+    pub(super) list: ListVersion,
 }
 
 /// See the module.
@@ -132,10 +141,39 @@ impl Center {
         &mut self.disk
     }
 
-    /// How many joined the group.
+    /// How many companies have ever joined the group.
     pub(super) fn joined(&self) -> usize {
-        let joined = |r: &&Record| matches!(r.kind, RecordKind::Change(GroupChange::Joined { .. }));
-        self.book.values().filter(joined).count()
+        (0..COMPANIES.len()).filter(|company| !self.memberships(*company).is_empty()).count()
+    }
+
+    /// When a company belonged to the group.
+    pub(super) fn memberships(&self, company: usize) -> Vec<Membership> {
+        let mut all: Vec<Membership> = Vec::new();
+        for record in self.book.values() {
+            let RecordKind::Change(change) = &record.kind else { continue };
+            let mut ends = false;
+            match change {
+                GroupChange::Joined { enterprise, .. } if enterprise.as_str() == COMPANIES[company] => {
+                    all.push(Membership { from: record.seq, until: None, list: record.list });
+                }
+                GroupChange::Left { enterprise, .. } => ends = enterprise.as_str() == COMPANIES[company],
+                GroupChange::Deleted {} => ends = true,
+                _ => {}
+            }
+            if let Some(last) = all.last_mut().filter(|m| ends && m.until.is_none()) {
+                last.until = Some(record.seq);
+            }
+        }
+        all
+    }
+
+    pub(super) fn is_member(&self, company: usize) -> bool {
+        self.memberships(company).last().is_some_and(|m| m.until.is_none())
+    }
+
+    /// The group was deleted.
+    pub(super) fn has_ended(&self) -> bool {
+        self.book.values().any(|r| matches!(r.kind, RecordKind::Change(GroupChange::Deleted {})))
     }
 
     /// The fates on disk.

@@ -9,9 +9,10 @@ use intergroup_schemas::ids::Seq;
 use intergroup_schemas::link::{Deliver, ToGateway, decode};
 
 use super::archive::{Author, Entry, text};
-use super::center::{COMPANIES, gateway_id};
+use super::center::{COMPANIES, Membership, gateway_id};
 use super::company::{Firm, GROUP};
 use super::flavour::OccupantIds;
+use super::moves::Wish;
 use super::names::{STRANGER, USERS};
 use super::people::{Kind, Said};
 use super::world::World;
@@ -38,6 +39,15 @@ pub(super) fn complaints(world: &mut World<Firm>) -> Vec<String> {
             continue;
         }
         let name = COMPANIES[me];
+        let (member, ended) = (world.net.center.is_member(me), world.net.center.has_ended());
+        if let Err(why) = firm.is_as_wished(member, ended) {
+            out.push(why);
+            continue;
+        }
+        out.extend(firm.silent_ends());
+        if firm.moves.wish != Wish::In || ended {
+            continue;
+        }
         match (firm.mapping(), members.get(&me)) {
             (Some(m), Some(member)) => {
                 if m.decided != m.last_n {
@@ -65,9 +75,14 @@ pub(super) fn complaints(world: &mut World<Firm>) -> Vec<String> {
             let fates = world.net.center.fates();
             let fates: BTreeMap<Seq, Condition> =
                 fates.into_iter().filter(|f| f.member == gateway_id(me)).map(|f| (f.seq, f.condition)).collect();
-            let log_is =
-                Log { entries: &log, floor, restored: world.net.center.restored, calm: world.faults.is_empty() };
-            room(&world.companies[me], &log_is, members.get(&me), &fates, &mut out);
+            let log_is = Log {
+                entries: &log,
+                memberships: world.net.center.memberships(me),
+                floor,
+                restored: world.net.center.restored,
+                calm: world.faults.is_empty(),
+            };
+            room(&world.companies[me], &log_is, &fates, &mut out);
         }
     }
     out
@@ -117,8 +132,9 @@ fn order_in_log(world: &World<Firm>, log: &[Logged], out: &mut Vec<String>) {
         let sender = (logged.company, logged.user);
         let said = world.companies[logged.company].people.said.get(logged.count);
         // What is not archived has no place in the archive; a gateway with an older store cannot know what went before.
-        let restored = world.companies[logged.company].gateway.restored;
-        if restored || said.is_some_and(|s| s.id.is_none()) {
+        // Nor does one of two processes know what the other one has not sent yet.
+        let firm = &world.companies[logged.company];
+        if firm.gateway.restored || firm.cloned || said.is_some_and(|s| s.id.is_none()) {
             continue;
         }
         let before = last.insert(sender, logged.count);
@@ -128,26 +144,29 @@ fn order_in_log(world: &World<Firm>, log: &[Logged], out: &mut Vec<String>) {
     }
 }
 
-/// Whether the last that a room's people were told, before a place, is that nobody else belongs to the group.
+/// Whether nobody else belongs to the group, by what a room's people were told before a place.
 fn alone(entries: &[Entry], at: usize) -> bool {
-    let announced = |entry: &Entry| {
-        let text = (entry.author == Author::Ours(Who::Ear)).then(|| entry.text())?;
-        match () {
-            () if text.contains("has joined") => Some(false),
-            () if text.contains("shared from now on") => Some(text.contains("no other company yet")),
-            () => None,
+    let mut others: Option<BTreeSet<&str>> = None;
+    for entry in entries[..at].iter().filter(|entry| entry.author == Author::Ours(Who::Ear)) {
+        let text = entry.text();
+        if let Some((_, with)) = text.split_once("shared from now on").and_then(|(_, rest)| rest.split_once("with:")) {
+            others = Some(COMPANIES.into_iter().filter(|company| with.contains(company)).collect());
         }
-    };
-    entries[..at].iter().rev().find_map(announced).unwrap_or(false)
+        let Some(company) = COMPANIES.into_iter().find(|company| text.starts_with(company)) else { continue };
+        if text.contains("has joined") {
+            others.get_or_insert_default().insert(company);
+        } else if text.contains("has left") {
+            others.get_or_insert_default().remove(company);
+        }
+    }
+    others.is_some_and(|others| others.is_empty())
 }
 
 /// What a company's people said, against the log.
 fn said(firm: &mut Firm, log: &[Logged], out: &mut Vec<String>) {
     let me = firm.me;
-    let floor = firm.mapping().and_then(|m| m.floor);
     let entries: Vec<Entry> = firm.server.room.archive.history().cloned().collect();
     let place = |id: &StanzaId| entries.iter().position(|e| e.id == *id);
-    let floor = floor.and_then(|f| place(&f.id));
     let in_log: BTreeMap<&str, &Logged> =
         log.iter().filter(|l| l.company == me).map(|l| (l.text.as_str(), l)).collect();
     for logged in in_log.values() {
@@ -163,26 +182,35 @@ fn said(firm: &mut Firm, log: &[Logged], out: &mut Vec<String>) {
             out.push(format!("{} crossed and must not ({:?})", said.text, said.kind));
         }
         let at = said.id.as_ref().and_then(&place);
-        let before_floor = match (floor, at) {
-            (Some(floor), Some(at)) => at < floor,
-            _ => false,
-        };
-        if is_in && before_floor {
-            out.push(format!("{} was said before the floor and crossed", said.text));
+        let shared = at.and_then(|at| firm.shared_at(&entries, at));
+        if is_in && shared.is_some_and(|(_, may)| !may) {
+            out.push(format!("{} was said while its room was not shared and crossed", said.text));
         }
         let alone = at.is_some_and(|at| alone(&entries, at));
-        if is_in && alone {
+        // What a server forgets of such lines is not said again.
+        // Nor is the line that the last other company has left known again by a gateway that forgot to have said it; what
+        // crosses then is for nobody.
+        let left = entries.iter().any(|e| e.text().contains("has left"));
+        if is_in && alone && !left && firm.server.room.archive.lost.is_empty() {
             out.push(format!("{} was said while nobody else belonged to the group and crossed", said.text));
         }
         let expired = firm.server.room.archive.expired.iter().any(|e| Some(&e.id) == said.id.as_ref());
-        let must = may && at.is_some() && floor.is_some() && !before_floor && !alone && attributable(firm, said);
+        let given_up = firm.moves.happened() && firm.refused.contains(&said.text)
+            || said.id.as_ref().is_some_and(|id| firm.moves.parked.contains(id));
+        let must = may && shared.is_some_and(|(must, _)| must) && !alone && attributable(firm, said) && !given_up;
         if must && !is_in && !firm.server.ruined && !expired {
             out.push(format!("{} never reached the log", said.text));
         }
-        if must && !is_in && expired && !gap_is_reported(firm) {
+        // An end of a mapping comes before the next look at its archive.
+        if must && !is_in && expired && !gap_is_reported(firm) && !firm.moves.happened() {
             out.push(format!("{} left the archive unread, and nobody was told", said.text));
         }
     }
+}
+
+/// A mapping ended while the archive had let go of what was said in it.
+fn forgets_early(firm: &Firm) -> bool {
+    firm.moves.happened() && !firm.server.room.archive.expired.is_empty()
 }
 
 /// The administrator knows that the archive did not keep enough.
@@ -199,6 +227,8 @@ fn attributable(firm: &Firm, _: &Said) -> bool {
 /// The log, and what else is known of it.
 struct Log<'a> {
     entries: &'a [Logged],
+    /// When the company belonged to the group.
+    memberships: Vec<Membership>,
     /// Up to here its entries are gone; who did not have them is told.
     floor: Seq,
     restored: bool,
@@ -207,9 +237,8 @@ struct Log<'a> {
 }
 
 /// A company's room, against the log.
-fn room(firm: &Firm, log: &Log<'_>, member: Option<&Member>, fates: &BTreeMap<Seq, Condition>, out: &mut Vec<String>) {
+fn room(firm: &Firm, log: &Log<'_>, fates: &BTreeMap<Seq, Condition>, out: &mut Vec<String>) {
     let name = COMPANIES[firm.me];
-    let Some(member) = member else { return };
     let mut there: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
     for entry in firm.server.room.archive.history() {
         if let Author::Ours(_) = entry.author {
@@ -232,22 +261,40 @@ fn room(firm: &Firm, log: &Log<'_>, member: Option<&Member>, fates: &BTreeMap<Se
             continue;
         }
         let poisonous = |l: &Logged| l.text.starts_with("poison") && firm.server.room.flavour.poisonable;
-        let announced = logged.record.list >= member.list && seq > member.from;
-        match (announced, fates.get(&seq), copies) {
+        let belonged = log.memberships.iter().find(|m| seq > m.from && m.until.is_none_or(|until| seq < until));
+        let announced = belonged.is_some_and(|m| logged.record.list >= m.list);
+        let spans = &firm.moves.spans;
+        // The last entries of a group are delivered whatever comes next; of a mapping that was ended, what it had taken.
+        let is_mapped = spans.iter().any(|s| seq > s.from && (s.gone.is_none() || seq <= s.to));
+        let is_open = spans.iter().any(|s| seq > s.from && s.gone.is_none());
+        let perhaps = !is_mapped && copies.len() == 1 && spans.iter().any(|s| s.gone.is_some() && seq > s.to);
+        if announced && perhaps {
+            continue;
+        }
+        match (announced && is_mapped, fates.get(&seq), copies) {
             (true, None, [one]) => voice(name, logged, one, out),
             (true, None, []) if firm.server.emptied && !firm.gateway.alarms.is_empty() => {}
             // What was said there is known to nobody; without any fault it is there nevertheless.
             (true, None, []) if !firm.server.room.flavour.archive && (!log.calm || poisonous(logged)) => {}
             (true, None, []) if gap_is_reported(firm) && forgotten.contains(&logged.text) => {}
+            // Nobody puts back what a server forgets of a mapping that has ended.
+            (true, None, []) if forgotten.contains(&logged.text) && !is_open => {}
             // A refusal goes with its entry.
             (true, None, []) if seq <= log.floor && (told || firm.server.may_refuse || poisonous(logged)) => {}
             (true, None, []) => out.push(format!("{name}: {} (entry {seq}) is not in the room", logged.text)),
             (false, _, []) => {}
             (false, _, _) => out.push(format!("{name}: {} was not for this room", logged.text)),
-            // An older store cannot know there what it said since.
-            (_, _, [_, _, ..]) if !firm.server.room.flavour.archive && firm.gateway.restored => {}
+            // An older store cannot know there what it said since, but for what it had told the center.
+            (_, _, [_, _, ..])
+                if !firm.server.room.flavour.archive
+                    && (log.restored || firm.gateway.told_at_restore.is_some_and(|told| seq > told)) => {}
+            // Two processes in one room cannot see what the other one is about to say.
+            (_, _, [_, _, ..]) if firm.cloned => {}
             // Of what was in doubt when its place had gone nobody can know whether it was there.
-            (_, _, [old @ .., _]) if !old.is_empty() && gap_is_reported(firm) && old.iter().all(|e| gone(e)) => {}
+            (_, _, [old @ .., _])
+                if !old.is_empty()
+                    && (gap_is_reported(firm) || firm.moves.happened())
+                    && old.iter().all(|e| gone(e)) => {}
             (_, _, [_, _, ..]) => {
                 out.push(format!("{name}: {} is {} times in the room", logged.text, copies.len()));
             }
@@ -258,7 +305,13 @@ fn room(firm: &Firm, log: &Log<'_>, member: Option<&Member>, fates: &BTreeMap<Se
                 if !poisoned && !expired && !firm.server.may_refuse {
                     out.push(format!("{name}: refused {} as {} for no reason", logged.text, condition.as_str()));
                 }
-                if !copies.is_empty() && !expired && !firm.gateway.restored && !log.restored && !gap_is_reported(firm) {
+                if !copies.is_empty()
+                    && !expired
+                    && !firm.gateway.restored
+                    && !firm.cloned
+                    && !log.restored
+                    && !gap_is_reported(firm)
+                {
                     out.push(format!("{name}: {} is in the room and was refused", logged.text));
                 }
             }
@@ -287,7 +340,7 @@ fn voice(name: &str, logged: &Logged, entry: &Entry, out: &mut Vec<String>) {
 /// Foreign messages stand in the log's order, but for those marked late; each sender's stand in its order.
 fn order_in_room(firm: &Firm, known: &BTreeMap<&str, &Logged>, center_restored: bool, out: &mut Vec<String>) {
     // A gateway with an older store may say now what it refused then.
-    if center_restored || firm.gateway.restored || gap_is_reported(firm) {
+    if center_restored || firm.gateway.restored || firm.cloned || gap_is_reported(firm) || forgets_early(firm) {
         return;
     }
     let name = COMPANIES[firm.me];

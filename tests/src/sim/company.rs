@@ -1,22 +1,24 @@
 //! A company: its room server, its people, and the shipped bridge beside them, on a disk that a crash can strike.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-use intergroup_gateway::bridge::{Action, Affiliation, Bridge, CommandId, Event, Level, RequestId, RoomAction, Ticket};
+use intergroup_gateway::bridge::{Action, Affiliation, Bridge, Event, Level, ListReader, RequestId, RoomAction, Ticket};
 use intergroup_gateway::ids::RoomJid;
 use intergroup_gateway::store::memory::MemoryStore;
 use intergroup_gateway::store::{Change, Mapping, Store};
-use intergroup_schemas::ids::{AccountId, GroupNumber, N, Seq};
-use intergroup_schemas::link::{Hello, Timestamp, ToCenter, ToGateway, VERSION};
+use intergroup_schemas::ids::{AccountId, Epoch, GroupNumber, N, Seq};
+use intergroup_schemas::link::{Decided, ToCenter, ToGateway};
 
-use super::center::COMPANIES;
-use super::disk::{Disk, Image};
+use super::center::{COMPANIES, gateway_id};
+use super::disk::Image;
 use super::faults::CompanyFault;
 use super::flavour::Flavour;
+use super::gateway::Gateway;
+use super::moves::{Moves, Wish};
 use super::names::{self, action_names, brief, change_name, request_of};
 use super::net::{LinkNo, Net};
 use super::people::{Kind, People};
-use super::saboteur::{Broken, Saboteur};
+use super::saboteur::Broken;
 use super::server::{ConnNo, Server};
 use super::world::Company;
 
@@ -53,7 +55,7 @@ pub(super) enum Held {
 /// What a company wakes itself with. A `u64` is the gateway's life in which that was.
 #[derive(Debug)]
 pub(super) enum Wake {
-    GatewayStart,
+    GatewayStart(u64),
     Thaw(u64),
     Dial(u64),
     Connect(u64),
@@ -76,42 +78,27 @@ pub(super) enum Wake {
 }
 
 impl Wake {
+    /// The life of the gateway that it is for.
+    pub(super) fn life(&self) -> Option<u64> {
+        match self {
+            Wake::GatewayStart(life)
+            | Wake::Thaw(life)
+            | Wake::Dial(life)
+            | Wake::Connect(life)
+            | Wake::Tested(life, _)
+            | Wake::Sync(life)
+            | Wake::Timeout(life)
+            | Wake::Ask(life)
+            | Wake::Unanswered(life, _) => Some(*life),
+            _ => None,
+        }
+    }
+
     /// The gateway's process would do it.
-    fn is_for_the_gateway(&self) -> bool {
+    pub(super) fn is_for_the_gateway(&self) -> bool {
         let of_the_core = matches!(self, Wake::Sync(_) | Wake::Timeout(_) | Wake::Ask(_) | Wake::Unanswered(..));
         of_the_core || matches!(self, Wake::Dial(_) | Wake::Connect(_) | Wake::Tested(..) | Wake::Out(_))
     }
-}
-
-/// The gateway's process.
-pub(super) struct Gateway {
-    pub(super) bridge: Option<Bridge>,
-    pub(super) life: u64,
-    pub(super) disk: Disk<MemoryStore, Job>,
-    pub(super) link: Option<LinkNo>,
-    pub(super) welcomed: bool,
-    /// The component connection, from when it is opened.
-    pub(super) conn: Option<ConnNo>,
-    /// The bridge knows of it.
-    pub(super) server_up: bool,
-    pub(super) timeout: Option<Timestamp>,
-    fail_commit: bool,
-    /// It has been stopped,
-    pub(super) is_frozen: bool,
-    /// and this waits for it.
-    pub(super) frozen: VecDeque<Held>,
-    /// Until then no link to the center can be opened.
-    unreachable_until: i64,
-    pub(super) commands: u64,
-    pub(super) asked: Option<CommandId>,
-    pub(super) unanswered: BTreeMap<RequestId, RoomJid>,
-    /// Put back to an older state at least once.
-    pub(super) restored: bool,
-    /// Crash when this has happened.
-    pub(super) armed: Option<(String, i64)>,
-    /// Reports that somebody must act.
-    pub(super) alarms: Vec<String>,
-    pub(super) saboteur: Saboteur,
 }
 
 /// See the module.
@@ -119,14 +106,19 @@ pub(super) struct Firm {
     pub(super) me: usize,
     pub(super) room: RoomJid,
     pub(super) gateway: Gateway,
+    /// A second process on a copy of the store, while there is one.
+    pub(super) twin: Option<Box<Gateway>>,
+    /// Counts the lives of both.
+    pub(super) lives: u64,
+    /// There was a second process.
+    pub(super) cloned: bool,
     pub(super) server: Server,
     pub(super) people: People,
-}
-
-impl Gateway {
-    fn is_frozen(&self) -> bool {
-        self.is_frozen
-    }
+    pub(super) moves: Moves,
+    /// What the center refused of what was said here.
+    pub(super) refused: BTreeSet<String>,
+    /// What is on its way, by its number.
+    relayed: BTreeMap<(Epoch, N), String>,
 }
 
 impl Firm {
@@ -140,29 +132,15 @@ impl Firm {
         Self {
             me,
             room: names::room(me),
-            gateway: Gateway {
-                bridge: None,
-                life: 0,
-                disk: Disk::new(MemoryStore::new(key)),
-                link: None,
-                welcomed: false,
-                conn: None,
-                server_up: false,
-                timeout: None,
-                fail_commit: false,
-                is_frozen: false,
-                frozen: VecDeque::new(),
-                unreachable_until: 0,
-                commands: 0,
-                asked: None,
-                unanswered: BTreeMap::new(),
-                restored: false,
-                armed: None,
-                alarms: Vec::new(),
-                saboteur: Saboteur::default(),
-            },
+            gateway: Gateway::new(MemoryStore::new(key)),
+            twin: None,
+            lives: 0,
+            cloned: false,
             server,
             people: People::default(),
+            moves: Moves::default(),
+            refused: BTreeSet::new(),
+            relayed: BTreeMap::new(),
         }
     }
 
@@ -244,6 +222,7 @@ impl Firm {
                     if relay.source.is_none() && !self.server.room.flavour.archive {
                         net.coverage.note("event", "message of a room without archive relayed");
                     }
+                    self.relayed.insert((relay.epoch.clone(), relay.n), super::archive::text(&relay.payload));
                     let rows = self.gateway.disk.durable().outbox(relay.group, relay.n, 1).expect("memory can be read");
                     if rows.first().is_none_or(|row| row.n != relay.n)
                         && net.broken != Some(Broken::OutboxTrimmedAtSend)
@@ -282,7 +261,7 @@ impl Firm {
         net.wake(self.me, sync, Wake::Sync(self.gateway.life));
     }
 
-    fn sync(&mut self, net: &mut Net<Wake>) {
+    pub(super) fn sync(&mut self, net: &mut Net<Wake>) {
         let g = &mut self.gateway;
         if std::mem::take(&mut g.fail_commit) && g.disk.unsynced().any(|b| !b.is_empty()) {
             net.coverage.note("fault", "gateway commit fails");
@@ -291,6 +270,8 @@ impl Firm {
             return self.crash(net, back, false);
         }
         let kinds: Vec<&str> = g.disk.unsynced().flatten().map(change_name).collect();
+        self.note_durable(net.now, true);
+        let g = &mut self.gateway;
         let jobs = g.disk.sync();
         let met = g.armed.as_ref().map(|(a, _)| a.clone());
         if let Some(point) = met.filter(|a| kinds.iter().any(|k| a.strip_prefix("after ") == Some(k))) {
@@ -325,93 +306,21 @@ impl Company for Firm {
 
     fn start(&mut self, net: &mut Net<Wake>) {
         self.begin_talking(net);
-        net.wake(self.me, 1000, Wake::GatewayStart);
+        net.wake(self.me, 1000, Wake::GatewayStart(0));
     }
 
     fn link_down(&mut self, net: &mut Net<Wake>, link: LinkNo) {
-        if self.gateway.is_frozen() {
-            return self.gateway.frozen.push_back(Held::LinkDown(link));
-        }
-        if self.gateway.link == Some(link) {
-            self.gateway.link = None;
-            let was = std::mem::take(&mut self.gateway.welcomed);
-            let delay = net.rng.range(10, 1500);
-            net.wake(self.me, delay, Wake::Dial(self.gateway.life));
-            if was {
-                self.event(net, Event::LinkDown);
-            }
-        }
+        self.as_owner(|g| g.link == Some(link), |firm| firm.link_ended(net, link));
     }
 
     fn stanza(&mut self, net: &mut Net<Wake>, link: LinkNo, stanza: ToGateway) {
-        if self.gateway.is_frozen() {
-            return self.gateway.frozen.push_back(Held::Stanza(link, stanza));
-        }
-        if self.gateway.link != Some(link) {
-            return;
-        }
-        match stanza {
-            ToGateway::Welcome(welcome) => {
-                for group in &welcome.groups {
-                    net.coverage.note("welcome", &format!("{:?}", group.history));
-                    if group.history == intergroup_schemas::link::History::Forked
-                        && group.standing == intergroup_schemas::link::Standing::Member
-                        && !net.center.restored
-                    {
-                        net.violation(format!("{} is told of a fork that never was", COMPANIES[self.me]));
-                    }
-                }
-                self.gateway.welcomed = true;
-                self.event(net, Event::LinkUp(welcome));
-            }
-            ToGateway::Bye(bye) => net.coverage.note("bye", bye.condition.as_str()),
-            stanza if self.gateway.welcomed => self.event(net, Event::Link(stanza)),
-            _ => net.violation("the center spoke before its welcome"),
-        }
+        self.as_owner(|g| g.link == Some(link), |firm| firm.stanza_came(net, link, stanza));
     }
 
     fn wake(&mut self, net: &mut Net<Wake>, wake: Wake) {
-        let now = net.clock();
-        if self.gateway.is_frozen() && wake.is_for_the_gateway() {
-            return self.gateway.frozen.push_back(Held::Wake(wake));
-        }
-        let alive = |life: u64| life == self.gateway.life && self.gateway.bridge.is_some();
-        match wake {
-            Wake::GatewayStart => self.boot(net),
-            Wake::Thaw(life) if alive(life) => self.thaw(net),
-            Wake::Dial(life) if alive(life) && now.0 < self.gateway.unreachable_until => {
-                net.wake(self.me, 1000, Wake::Dial(life));
-            }
-            Wake::Dial(life) if alive(life) && self.gateway.link.is_none() => {
-                let link = net.dial(self.me);
-                self.gateway.link = Some(link);
-                let groups = self.gateway.bridge.as_ref().map(Bridge::hello).unwrap_or_default();
-                net.send_up(link, &ToCenter::Hello(Hello { version: VERSION, software: "sim".to_owned(), groups }));
-            }
-            Wake::Connect(life) if alive(life) && self.gateway.conn.is_none() => self.connect(net),
-            Wake::Tested(life, conn) if alive(life) && self.gateway.conn == Some(conn) => self.tested(net, conn),
-            Wake::Sync(life) if alive(life) => self.sync(net),
-            Wake::Timeout(life) if alive(life) => {
-                self.gateway.timeout = None;
-                if let Some(bridge) = self.gateway.bridge.as_mut() {
-                    if bridge.next_timeout().is_some_and(|at| at <= now) {
-                        bridge.handle_timeout(now);
-                    }
-                    self.turn(net);
-                }
-            }
-            Wake::Ask(life) if alive(life) => self.ask(net),
-            Wake::Unanswered(life, request) if alive(life) => self.unanswered(net, request),
-            Wake::In(conn) => self.arrive_in(net, conn),
-            Wake::Out(conn) => self.arrive_out(net, conn),
-            Wake::Dead(conn) => self.server.dead(conn),
-            Wake::ServerStart => self.server_start(net),
-            Wake::Say(user, kind) => self.say(net, user, kind),
-            Wake::Come(user) => self.come(net, user),
-            Wake::Go(user) => self.go(net, user),
-            Wake::Rename(user) => self.rename(net, user),
-            _ => {}
-        }
+        let (life, conn) = (wake.life(), if let Wake::Out(conn) = wake { Some(conn) } else { None });
+        let owns = move |g: &Gateway| life == Some(g.life) || conn.is_some_and(|conn| g.conn == Some(conn));
+        self.as_owner(owns, |firm| firm.woken(net, wake));
     }
 
     fn fault(&mut self, net: &mut Net<Wake>, fault: &CompanyFault) {
@@ -436,8 +345,18 @@ impl Company for Firm {
                 if self.gateway.disk.restore() {
                     net.coverage.note("fault", "gateway restored");
                     self.gateway.restored = true;
+                    let told = net
+                        .center
+                        .members()
+                        .iter()
+                        .find(|m| m.group == GROUP && m.gateway == gateway_id(self.me))
+                        .map(|m| m.settled);
+                    self.gateway.told_at_restore = self.gateway.told_at_restore.or(told);
                 }
             }
+            CompanyFault::GatewayCloned if net.center.plan.forgets() => {}
+            CompanyFault::GatewayCloned => self.clone_gateway(net),
+            CompanyFault::CloneStopped => self.stop_one(net),
             CompanyFault::GatewayCommitFails => self.gateway.fail_commit = true,
             CompanyFault::LinkCut { center_hears_ms, gateway_hears_ms } => {
                 if let Some(link) = self.gateway.link {
@@ -445,7 +364,7 @@ impl Company for Firm {
                 }
             }
             CompanyFault::GatewayFrozen { ms, center_hears_ms } => {
-                if self.gateway.bridge.is_some() && !self.gateway.is_frozen() {
+                if self.gateway.bridge.is_some() && !self.gateway.is_frozen {
                     self.gateway.is_frozen = true;
                     net.wake(self.me, *ms, Wake::Thaw(self.gateway.life));
                     if let (Some(link), Some(center_hears_ms)) = (self.gateway.link, center_hears_ms) {
@@ -459,11 +378,17 @@ impl Company for Firm {
                     net.cut(link, 0, 0);
                 }
             }
+            CompanyFault::Wish(wish) => self.wishes(net, *wish),
+            CompanyFault::DeleteGroup => {
+                self.moves.deletes = true;
+                self.wishes(net, Wish::In);
+            }
             other => self.server_fault(net, other),
         }
     }
 
     fn heal(&mut self, net: &mut Net<Wake>) {
+        self.stop_one(net);
         self.gateway.armed = None;
         self.gateway.fail_commit = false;
         self.gateway.unreachable_until = 0;
@@ -473,7 +398,7 @@ impl Company for Firm {
 }
 
 impl Firm {
-    fn unanswered(&mut self, net: &mut Net<Wake>, request: RequestId) {
+    pub(super) fn unanswered(&mut self, net: &mut Net<Wake>, request: RequestId) {
         if let Some(room) = self.gateway.unanswered.remove(&request).filter(|_| self.gateway.server_up) {
             net.coverage.note("event", "request timed out");
             self.event(net, Event::Room { room, event: names::timed_out(request) });
@@ -488,5 +413,14 @@ impl Firm {
     /// The component link has ended: what was asked over it is forgotten.
     pub(super) fn forget_requests(&mut self) {
         self.gateway.unanswered.clear();
+    }
+}
+
+impl Firm {
+    /// What the center has decided of what was said here.
+    pub(super) fn note_decided(&mut self, decided: &Decided) {
+        for (n, _) in &decided.refused {
+            self.refused.extend(self.relayed.get(&(decided.epoch.clone(), *n)).cloned());
+        }
     }
 }

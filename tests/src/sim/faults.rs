@@ -1,6 +1,7 @@
 //! What goes wrong, and when: drawn from the seed.
 
 use super::center::COMPANIES;
+use super::moves::Wish;
 use super::rng::Rng;
 
 /// A fault. Times are in milliseconds.
@@ -39,6 +40,14 @@ pub(super) enum CompanyFault {
         /// It is started again after so long.
         back_ms: i64,
     },
+    /// A second process is started on a copy of the gateway's store.
+    GatewayCloned,
+    /// One of two processes is stopped for good.
+    CloneStopped,
+    /// The administrator maps, unmaps or leaves.
+    Wish(Wish),
+    /// The owner deletes the group.
+    DeleteGroup,
     /// The gateway's next commit fails.
     GatewayCommitFails,
     /// The link to the center is cut; each side hears of it after its own time.
@@ -163,6 +172,12 @@ impl CompanyFault {
             CompanyFault::GatewayCrash { .. } => "gateway crash",
             CompanyFault::GatewayBackup => "gateway backup",
             CompanyFault::GatewayRestore { .. } => "gateway restore",
+            CompanyFault::GatewayCloned => "gateway cloned",
+            CompanyFault::Wish(Wish::In) => "to be mapped",
+            CompanyFault::Wish(Wish::Unmapped) => "to be unmapped",
+            CompanyFault::Wish(Wish::Out) => "to leave",
+            CompanyFault::DeleteGroup => "group to be deleted",
+            CompanyFault::CloneStopped => "one of two gateways stopped",
             CompanyFault::GatewayCommitFails => "gateway commit to fail",
             CompanyFault::LinkCut { .. } => "link cut",
             CompanyFault::GatewayFrozen { .. } => "gateway frozen",
@@ -222,6 +237,9 @@ pub(super) fn of_the_whole(rng: &mut Rng, span_ms: i64) -> Vec<(i64, Fault)> {
     let count = rng.range(0, 7);
     let restores = rng.below(6);
     let mut faults = Vec::new();
+    if restores == 4 {
+        moves(rng, span_ms, &mut faults);
+    }
     for _ in 0..count {
         let at = rng.range(0, span_ms);
         let company = rng.index(COMPANIES.len());
@@ -250,7 +268,28 @@ pub(super) fn of_the_whole(rng: &mut Rng, span_ms: i64) -> Vec<(i64, Fault)> {
         };
         faults.push((at, fault));
     }
+    if restores == 3 && rng.chance(500) {
+        let (at, company) = (rng.range(0, span_ms), rng.index(COMPANIES.len()));
+        faults.push((at, Fault::Company(company, CompanyFault::GatewayCloned)));
+        faults.push((at + rng.range(1000, 60_000), Fault::Company(company, CompanyFault::CloneStopped)));
+    }
     faults
+}
+
+/// Mappings come and go, and perhaps the group.
+fn moves(rng: &mut Rng, span_ms: i64, faults: &mut Vec<(i64, Fault)>) {
+    for _ in 0..rng.range(1, 4) {
+        let (at, company) = (rng.range(0, span_ms), rng.index(COMPANIES.len()));
+        let wish = *rng.pick(&[Wish::Unmapped, Wish::Out]);
+        faults.push((at, Fault::Company(company, CompanyFault::Wish(wish))));
+        if rng.chance(700) {
+            let back = at + rng.range(500, 20_000);
+            faults.push((back, Fault::Company(company, CompanyFault::Wish(Wish::In))));
+        }
+    }
+    if rng.chance(250) {
+        faults.push((rng.range(0, span_ms), Fault::Company(0, CompanyFault::DeleteGroup)));
+    }
 }
 
 /// A company cannot reach the center almost all the time.

@@ -4,6 +4,14 @@
 //! disks lose what was not synced, links and processes die, and at the end everything heals and all must be well.
 //! Never here: sockets, threads, clocks, and any chance but the seed's.
 //!
+//! Modelled: center and gateways that crash at every point, fail to commit, freeze, are restored from backups, or run twice on
+//! copies of one store; links that are cut and late; room servers that crash, lose their archive's end, cap and expire it, share or
+//! replace component connections, work off stanzas of dead ones, put occupants out or keep ghosts; moderators; mappings that
+//! end and begin again, companies that leave and come back, a group that is deleted.
+//!
+//! Promised of two processes on copies of one store: nothing is lost, nothing is twice in the log, and other companies notice
+//! nothing but that words may come out of order; in the company's own room words may stand twice while both run.
+//!
 //! [`hub`] runs the hub alone between scripted gateways; [`whole`] runs hub and bridges with model rooms and people.
 
 mod admin;
@@ -15,8 +23,10 @@ mod coverage;
 mod disk;
 mod faults;
 mod flavour;
+mod gateway;
 pub mod hub;
 mod memory;
+mod moves;
 mod names;
 mod net;
 mod people;

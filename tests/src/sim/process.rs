@@ -7,16 +7,15 @@ use super::center::COMPANIES;
 use super::company::{Firm, Held, Wake};
 use super::names::{self, change_name};
 use super::net::Net;
-use super::world::Company;
 
 impl Firm {
     pub(super) fn boot(&mut self, net: &mut Net<Wake>) {
-        let g = &mut self.gateway;
-        if g.bridge.is_some() {
+        if self.gateway.bridge.is_some() {
             return;
         }
         net.say(|| format!("{} gateway starts", COMPANIES[self.me]));
-        g.life += 1;
+        self.new_life();
+        let g = &mut self.gateway;
         let config = Config {
             domains: vec![names::domain(self.me)],
             rooms: names::rooms(self.me),
@@ -37,12 +36,12 @@ impl Firm {
 
     /// kill -9: what is not durable is gone, links too; what was sent may still arrive.
     pub(super) fn crash(&mut self, net: &mut Net<Wake>, back_ms: i64, kept: bool) {
-        let g = &mut self.gateway;
-        if g.bridge.take().is_none() {
+        if self.gateway.bridge.take().is_none() {
             return;
         }
         net.say(|| format!("{} gateway crashes", COMPANIES[self.me]));
-        g.life += 1;
+        self.new_life();
+        let g = &mut self.gateway;
         g.armed = None;
         g.is_frozen = false;
         g.frozen.clear();
@@ -55,6 +54,8 @@ impl Firm {
         if kept && flying > 0 {
             net.coverage.note("crash point, gateway", "commit done, nobody told");
         }
+        self.note_durable(net.now, kept);
+        let g = &mut self.gateway;
         g.disk.crash(if kept { usize::MAX } else { 0 });
         if let Some(link) = g.link.take() {
             let hears = net.rng.range(0, 5000);
@@ -64,7 +65,7 @@ impl Firm {
             let (server_hears, late) = (net.rng.range(0, 2000), net.rng.range(0, 1500));
             self.cut_conn(net, conn, server_hears, late);
         }
-        net.wake(self.me, back_ms, Wake::GatewayStart);
+        net.wake(self.me, back_ms, Wake::GatewayStart(self.gateway.life));
     }
 
     /// It goes on, and finds all that came meanwhile.
@@ -74,9 +75,9 @@ impl Firm {
         self.gateway.is_frozen = false;
         for held in std::mem::take(&mut self.gateway.frozen) {
             match held {
-                Held::Stanza(link, stanza) => self.stanza(net, link, stanza),
-                Held::LinkDown(link) => self.link_down(net, link),
-                Held::Wake(wake) => self.wake(net, wake),
+                Held::Stanza(link, stanza) => self.stanza_came(net, link, stanza),
+                Held::LinkDown(link) => self.link_ended(net, link),
+                Held::Wake(wake) => self.woken(net, wake),
             }
             if self.gateway.life != life {
                 return;

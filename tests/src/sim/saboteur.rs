@@ -6,7 +6,7 @@ use intergroup_gateway::bridge::{Action, Answer, Event, Page, ReadFrom, RequestI
 use intergroup_gateway::ids::{Life, MessageId, Nick, OccupantId};
 use intergroup_gateway::store::{Change, Checkpoint};
 use intergroup_schemas::ids::{HistoryHash, N, Seq};
-use intergroup_schemas::link::{SkipReason, ToGateway};
+use intergroup_schemas::link::{Decided, Relay, ResponseBody, SkipReason, Standing, ToCenter, ToGateway};
 
 /// One broken rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,14 @@ pub enum Broken {
     SeenIsForgotten,
     /// Numbers count as sent by this store as soon as they are given, whether or not the center was asked.
     AnOlderStoreForgetsWhatItSent,
+    /// What the center knows to be settled is not heard.
+    CenterIsNotAskedWhatIsSettled,
+    /// What is still on its way when a mapping is to end is given up.
+    UnmapDoesNotDrain,
+    /// A room that is mapped again begins with what it missed.
+    RemapBeginsAtTheJoining,
+    /// Of a group that has ended only its end is heard.
+    EndIsAllThatIsHeard,
     /// Numbers given are not durable: they are given again.
     NumbersAreReused,
     /// Whatever has an id of ours is taken for ours.
@@ -62,6 +70,10 @@ impl Broken {
         Broken::NoFloor,
         Broken::SeenIsForgotten,
         Broken::AnOlderStoreForgetsWhatItSent,
+        Broken::CenterIsNotAskedWhatIsSettled,
+        Broken::UnmapDoesNotDrain,
+        Broken::RemapBeginsAtTheJoining,
+        Broken::EndIsAllThatIsHeard,
         Broken::NumbersAreReused,
         Broken::EchoKnownById,
         Broken::OutboxTrimmedAtSend,
@@ -82,6 +94,10 @@ pub(super) struct Saboteur {
     /// Ids that ours were said with.
     ids: BTreeSet<MessageId>,
     told: BTreeSet<Ticket>,
+    /// A mapping is being ended.
+    ending: bool,
+    /// The last entry but one of a group that has ended.
+    end: Seq,
     /// Sent rows, to be trimmed with the next commit.
     sent: N,
     /// The newest entry that came down the link.
@@ -103,6 +119,25 @@ impl Saboteur {
             (Broken::SettledBeforeApplied, Event::Link(ToGateway::Deliver(deliver))) => {
                 self.newest = self.newest.max(deliver.seq);
                 Some(Event::Link(ToGateway::Deliver(deliver)))
+            }
+            (Broken::AnOlderStoreForgetsWhatItSent, Event::LinkUp(mut welcome)) => {
+                welcome.groups.iter_mut().for_each(|group| group.before = None);
+                Some(Event::LinkUp(welcome))
+            }
+            (Broken::CenterIsNotAskedWhatIsSettled, Event::LinkUp(mut welcome)) => {
+                welcome.groups.iter_mut().for_each(|group| group.settled = Seq(0));
+                Some(Event::LinkUp(welcome))
+            }
+            (Broken::EndIsAllThatIsHeard, Event::LinkUp(welcome)) => {
+                let ended = welcome.groups.iter().find(|group| group.standing == Standing::Deleted);
+                self.end = ended.map_or(Seq(0), |group| Seq(group.head.0 - 1));
+                Some(Event::LinkUp(welcome))
+            }
+            (Broken::RemapBeginsAtTheJoining, Event::Link(ToGateway::Response(mut response))) => {
+                if let ResponseBody::Group(info) = &mut response.body {
+                    (info.head, info.head_hash) = (info.joined_at, info.joined_hash);
+                }
+                Some(Event::Link(ToGateway::Response(response)))
             }
             (Broken::SkipIsNotTold, Event::Link(ToGateway::Skip(mut skip))) => {
                 skip.reason = SkipReason::BeforeYouJoined;
@@ -163,14 +198,23 @@ impl Saboteur {
                 Some(Action::Commit { ticket, changes })
             }
             (Broken::OutboxTrimmedAtSend, Action::Link(stanza)) => {
-                if let intergroup_schemas::link::ToCenter::Relay(relay) = &stanza {
+                if let ToCenter::Relay(relay) = &stanza {
                     self.sent = relay.n;
                 }
                 Some(Action::Link(stanza))
             }
-            (Broken::SettledBeforeApplied, Action::Link(intergroup_schemas::link::ToCenter::Settled(mut s))) => {
+            (Broken::UnmapDoesNotDrain, Action::Link(ToCenter::Relay(relay))) if self.ending => {
+                let Relay { group, epoch, n, .. } = relay;
+                extra.push(Event::Link(ToGateway::Decided(Decided { group, epoch, n, refused: Vec::new() })));
+                None
+            }
+            (Broken::EndIsAllThatIsHeard, Action::Link(ToCenter::Resume(mut resume))) => {
+                resume.after = resume.after.max(self.end);
+                Some(Action::Link(ToCenter::Resume(resume)))
+            }
+            (Broken::SettledBeforeApplied, Action::Link(ToCenter::Settled(mut s))) => {
                 s.upto = s.upto.max(self.newest);
-                Some(Action::Link(intergroup_schemas::link::ToCenter::Settled(s)))
+                Some(Action::Link(ToCenter::Settled(s)))
             }
             (Broken::GapIsNotReported, Action::Room { room, action }) => {
                 if let RoomAction::ReadArchive { request, from: ReadFrom::Start { start: None, after: None }, .. } =
@@ -180,11 +224,7 @@ impl Saboteur {
                 }
                 Some(Action::Room { room, action })
             }
-            (Broken::PassedIsNotTold, Action::Link(intergroup_schemas::link::ToCenter::Settled(s)))
-                if s.upto < self.settled =>
-            {
-                None
-            }
+            (Broken::PassedIsNotTold, Action::Link(ToCenter::Settled(s))) if s.upto < self.settled => None,
             (Broken::NoFence, Action::Room { room, action: RoomAction::Fence { request } }) => {
                 let answer = Ok(Answer::Done);
                 extra.push(Event::Room { room, event: RoomEvent::Answer { request, answer } });
@@ -204,6 +244,10 @@ impl Saboteur {
 
     fn change(&mut self, broken: Broken, change: Change) -> Option<Change> {
         match (broken, change) {
+            (Broken::UnmapDoesNotDrain, Change::Mapping(m)) => {
+                self.ending = m.ending.is_some();
+                Some(Change::Mapping(m))
+            }
             (Broken::CursorFromLiveCopies, Change::Mapping(mut m)) => {
                 if let (Some(cursor), Some(newest)) = (&mut m.cursor, &m.newest) {
                     cursor.id = newest.clone();

@@ -142,9 +142,11 @@ impl Script {
             incarnation: m.incarnation.clone(),
             cursor: m.cursor,
             hash: m.hash,
+            settled: m.cursor,
             places: places.map(|(seq, (_, hash))| (*seq, *hash)).collect(),
             epoch: m.epoch.clone(),
             last_n: m.last_n,
+            run: None,
         };
         let groups = if m.joined { vec![known] } else { Vec::new() };
         let hello = Hello { version: VERSION, software: "script".to_owned(), groups };

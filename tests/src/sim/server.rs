@@ -45,6 +45,8 @@ pub(super) struct Server {
     skew_ms: i64,
     conns: BTreeMap<ConnNo, Conn>,
     serial: ConnNo,
+    /// The connection whose stanza is being worked off.
+    asking: Option<ConnNo>,
     /// Until then some of the live stream is lost.
     hole_until: i64,
     /// A moderator acted, or the room was full: messages may be refused here.
@@ -65,6 +67,7 @@ impl Server {
             skew_ms,
             conns: BTreeMap::new(),
             serial: 0,
+            asking: None,
             hole_until: 0,
             may_refuse: false,
             emptied: false,
@@ -96,7 +99,15 @@ impl Firm {
             return net.wake(self.me, 300, Wake::Connect(life));
         }
         if !self.server.room.flavour.shares {
-            // The newer connection takes the place of the older.
+            // The newer connection takes the place of the older, whose process is told so.
+            let older: Vec<ConnNo> = self.server.conns.iter().filter(|(_, c)| !c.cut).map(|(n, _)| *n).collect();
+            for conn in older {
+                net.coverage.note("event", "component connection replaced");
+                self.send_out(net, conn, Reply::End(Some("conflict")));
+                if let Some(c) = self.server.conns.get_mut(&conn) {
+                    c.cut = true;
+                }
+            }
             self.server.conns.values_mut().for_each(|c| c.dead = true);
         }
         self.server.serial += 1;
@@ -198,6 +209,7 @@ impl Firm {
             return;
         }
         let late = c.cut;
+        self.server.asking = Some(conn);
         let mut out = Vec::new();
         let now = self.server.clock(net.now);
         if late && matches!(action, RoomAction::Say { .. }) {
@@ -212,6 +224,7 @@ impl Firm {
             self.send_out(net, conn, Reply::End(Some("policy-violation")));
         }
         self.route(net, out);
+        self.server.asking = None;
     }
 
     /// Hands what the room says to the component.
@@ -235,6 +248,11 @@ impl Firm {
             let conn = if self.server.room.flavour.shares { *net.rng.pick(&live) } else { newest };
             if self.server.conns.get(&conn).is_none_or(|c| c.cut) {
                 net.coverage.note("event", "copy lost on a dead link");
+                continue;
+            }
+            // Each process gives its requests ids of its own.
+            if matches!(event, RoomEvent::Answer { .. }) && self.server.asking != Some(conn) {
+                net.coverage.note("event", "answer to another connection");
                 continue;
             }
             if matches!(event, RoomEvent::Message(_)) && net.now < self.server.hole_until && net.rng.chance(400) {
@@ -295,7 +313,8 @@ impl Firm {
             c.input.clear();
             (c.cut, c.dead) = (true, true);
         }
-        if let Some(conn) = self.gateway.conn {
+        let conns = self.gateway.conn.into_iter().chain(self.twin.as_ref().and_then(|twin| twin.conn));
+        for conn in conns.collect::<Vec<_>>() {
             self.send_out(net, conn, Reply::End(None));
         }
         net.wake(self.me, back_ms, Wake::ServerStart);

@@ -99,8 +99,10 @@ pub(crate) fn memory(group: GroupNumber, epoch: &str, last_n: u64) -> Result<int
         incarnation: None,
         cursor: Seq(0),
         hash: Default::default(),
+        settled: Seq(0),
         places: Vec::new(),
         epoch: epoch.parse()?,
         last_n: intergroup_schemas::ids::N(last_n),
+        run: None,
     })
 }

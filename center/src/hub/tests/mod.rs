@@ -285,5 +285,15 @@ fn decided(got: &[ToGateway]) -> Vec<(u64, Vec<(u64, Condition)>)> {
 
 fn memory(group: GroupNumber, cursor: Seq, hash: HistoryHash, epoch: &str, last_n: u64) -> HelloGroup {
     let (incarnation, places) = (None, Vec::new());
-    HelloGroup { group, incarnation, cursor, hash, places, epoch: epoch.parse().unwrap(), last_n: N(last_n) }
+    HelloGroup {
+        group,
+        incarnation,
+        cursor,
+        hash,
+        settled: cursor,
+        places,
+        epoch: epoch.parse().unwrap(),
+        last_n: N(last_n),
+        run: None,
+    }
 }

@@ -3,7 +3,7 @@
 use intergroup_schemas::ids::{HistoryHash, Seq};
 use intergroup_schemas::link::{Hello, HelloGroup, History, Resume, ToCenter, ToGateway};
 
-use super::{World, memory, words};
+use super::{World, memory, relay, words};
 use crate::store::Store;
 
 fn hash(world: &mut World, group: super::GroupNumber, seq: u64) -> HistoryHash {
@@ -91,4 +91,31 @@ fn what_a_crash_forgot_of_a_members_progress_is_in_its_hello() {
     world.greet("globex", vec![memory(group, Seq(4), hash, "kb", 0)]);
     world.later(1000);
     assert_eq!(settled(&mut world), Seq(4));
+}
+
+#[test]
+fn two_copies_of_a_store_hear_of_each_other_and_of_what_is_settled() {
+    let (mut world, group, [_, b, _]) = World::three();
+    world.settle(b, group, Seq(3));
+    let named = |run: &str| HelloGroup {
+        run: Some(run.parse().unwrap()),
+        ..memory(group, Seq(0), HistoryHash::default(), "kb", 0)
+    };
+    let (_, welcome) = world.greet("globex", vec![named("first")]);
+    assert_eq!((welcome.groups[0].settled, &welcome.groups[0].before), (Seq(3), &None));
+    let (_, welcome) = world.greet("globex", vec![named("second")]);
+    assert_eq!(welcome.groups[0].before.as_ref().unwrap().as_str(), "first");
+    let (_, welcome) = world.greet("globex", vec![named("second")]);
+    assert_eq!(welcome.groups[0].before.as_ref().unwrap().as_str(), "second");
+}
+
+#[test]
+fn an_older_epoch_that_goes_on_beside_a_newer_one_repeats_nothing() {
+    let (mut world, group, [a, ..]) = World::three();
+    world.relays(a, group, "ka", 1..=1);
+    let head = world.store.load().unwrap().groups[0].head;
+    // A second copy of the store has read the same message of the room.
+    world.say(a, ToCenter::Relay(relay(group, "kc", 1, "place-2")));
+    world.say(a, ToCenter::Relay(relay(group, "ka", 2, "place-2")));
+    assert_eq!(world.store.load().unwrap().groups[0].head, Seq(head.0 + 1));
 }

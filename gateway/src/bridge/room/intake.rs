@@ -58,6 +58,9 @@ impl Room {
     }
 
     fn live_person(&mut self, cx: &mut Context, message: RoomMessage, author: BareJid) {
+        if self.ending.is_said() {
+            return self.leave_to_archive(cx);
+        }
         match &message.stanza_id {
             None if self.mapping.archive && self.mapping.floor.is_none() => {}
             None if self.mapping.archive => {
@@ -135,6 +138,11 @@ impl Room {
         false
     }
 
+    /// Nothing crosses any more. (Without archive, from the moment on at which the end was asked for.)
+    pub(super) fn is_closed(&self) -> bool {
+        self.mapping.closed || (self.mapping.ending.is_some() && !self.mapping.archive)
+    }
+
     fn author(&self, message: &RoomMessage) -> Author {
         if let Some(who) = &message.ours {
             return Author::Ours(who.clone());
@@ -174,7 +182,7 @@ impl Room {
             Content::Refused(condition) => return self.refuse_here(cx, &author, condition),
             Content::Nothing | Content::Subject(_) => return,
         };
-        if self.mapping.ending.is_some() || self.stays_here(cx, audience) {
+        if self.is_closed() || self.stays_here(cx, audience) {
             return;
         }
         let Some(user) = cx.config.user(&author) else {
@@ -205,7 +213,7 @@ impl Room {
         audience: Audience,
     ) {
         let Content::Speech(payload) = message.content else { return };
-        if self.mapping.ending.is_some() || self.stays_here(cx, audience) {
+        if self.is_closed() || self.stays_here(cx, audience) {
             return;
         }
         let nick = message.nick.as_ref().and_then(|n| DisplayName::neutral(n.as_str())).unwrap_or_else(someone);
@@ -237,7 +245,7 @@ impl Room {
         for row in self.archive.waiting.remove(occupant).unwrap_or_default() {
             cx.change(Change::ParkedGone { group: self.group(), id: row.id.clone() });
             let Owner::Person(author) = owner else { continue };
-            if self.mapping.ending.is_some() {
+            if self.ending.is_ready() {
                 continue;
             }
             let Some(user) = cx.config.user(author) else {
@@ -277,6 +285,7 @@ impl Room {
         let Some(id) = &message.id else { return };
         if *who == Who::Ear {
             self.heard_announcement(cx, id);
+            self.heard_goodbye(cx, id, live);
             if let (true, Some(stanza_id)) = (live, &message.stanza_id) {
                 self.floor_reflected(cx, id, stanza_id);
             }

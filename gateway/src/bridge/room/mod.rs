@@ -29,7 +29,7 @@ mod stream;
 
 use std::collections::BTreeSet;
 
-use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, N, Seq};
+use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, Incarnation, N, Seq};
 use intergroup_schemas::limits as shared;
 use intergroup_schemas::link::{HelloGroup, Settled, Timestamp, ToCenter};
 
@@ -73,6 +73,8 @@ pub(super) enum After {
     Speak(Account),
     /// May be said.
     Say(Box<RoomAction>),
+    /// The room may be told that it is not shared any more.
+    End,
     /// All rows of the old epoch can be read.
     Renumber,
     /// The author may be told.
@@ -155,7 +157,7 @@ impl Room {
             flying: marks,
             era: 0,
             told: (Seq(0), N(0)),
-            ending: ending::End::default(),
+            ending: ending::End::new(mapping.ending.is_some()),
             mapping,
         }
     }
@@ -206,6 +208,7 @@ impl Room {
         self.archive.stop();
         self.subject.forget();
         self.stop_posting(cx);
+        self.ending.stop();
         self.stream.stop();
     }
 
@@ -292,6 +295,7 @@ impl Room {
             After::Speak(account) => self.puppet_may_speak(&account),
             After::Say(action) => self.say_suspect(cx, *action),
             After::Tell(key) => self.tell(cx, &key),
+            After::End => self.end_is_durable(),
             After::Renumber => self.load_to_renumber(cx),
             After::Enter { .. } => {}
         }
@@ -362,6 +366,7 @@ impl Room {
             self.post.deadline(),
             self.puppets.deadline(),
             self.notices.deadline(),
+            self.ending.deadline(),
             Some(self.members.deadline()),
         ];
         let always = [self.door.deadline(), self.list_deadline(cx)];
@@ -371,7 +376,7 @@ impl Room {
     // ------------------------------------------------------------ what others see
 
     /// What we remember of the group's history.
-    pub(super) fn hello(&self, most_places: usize) -> HelloGroup {
+    pub(super) fn hello(&self, most_places: usize, run: &Incarnation) -> HelloGroup {
         let m = &self.mapping;
         let settled = (self.durable.settled, self.durable.hash);
         // What is on its way into the room may be of an end that the center has lost, though what is settled is not.
@@ -383,9 +388,11 @@ impl Room {
             incarnation: m.incarnation.clone(),
             cursor,
             hash,
+            settled: settled.0,
             places: ahead.chain(older).take(most_places).collect(),
             epoch: m.epoch.clone(),
             last_n: self.durable.n,
+            run: Some(run.clone()),
         }
     }
 

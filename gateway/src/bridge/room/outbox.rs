@@ -212,9 +212,19 @@ impl Room {
     // ------------------------------------------------------------ what the center answers
 
     /// A new link: the center says up to where it has decided.
-    pub(super) fn outbox_welcome(&mut self, cx: &mut Context, decided: N) {
+    pub(super) fn outbox_welcome(&mut self, cx: &mut Context, decided: N, copied: bool) {
         self.outbox.expected = None;
         self.told.1 = N(0);
+        if copied && decided > self.mapping.decided {
+            cx.count("copies");
+            self.report(
+                cx,
+                Level::Warning,
+                "the center was spoken to by another copy of this gateway's store: what may not have arrived is sent again. \
+                 Run one gateway for each certificate",
+            );
+            return self.new_epoch(cx, self.mapping.decided);
+        }
         if decided > self.mapping.offered {
             self.report(cx, Level::Warning, "the center knows more of our messages than this store: it was restored");
             return self.new_epoch(cx, self.mapping.offered);

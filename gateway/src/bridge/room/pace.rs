@@ -98,6 +98,6 @@ impl Room {
     /// Only what would cross counts.
     fn is_paced(&self, cx: &Context, author: &BareJid, message: &RoomMessage) -> bool {
         let speech = matches!(message.content, Content::Speech(_));
-        speech && self.mapping.ending.is_none() && cx.config.user(author).is_some()
+        speech && !self.is_closed() && cx.config.user(author).is_some()
     }
 }

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{EnterpriseId, HistoryHash, OriginKey, Seq};
-use intergroup_schemas::limits::HELLO_PLACES;
 use intergroup_schemas::link::{Change as GroupChange, Deliver, Entry, Timestamp};
 
 use super::list::Off;
@@ -126,7 +125,7 @@ impl Room {
     }
 
     pub(super) fn go_on_posting(&mut self, cx: &mut Context) {
-        if !self.door.is_ready() || self.members.is_checking() {
+        if !self.door.is_ready() || self.members.is_checking() || self.ending.is_ready() {
             return;
         }
         if self.post.deadline().is_some_and(|until| until <= cx.now) {
@@ -196,6 +195,10 @@ impl Room {
         let refused = |d: &Deliver| self.mapping.refused.iter().any(|(known, key, _)| *known == seq && *key == d.key);
         let (id, what) = match what {
             What::Message(deliver) if refused(&deliver) => (None, What::Nothing),
+            // Nothing but the center's word tells an older copy of this store that it was said.
+            What::Message(_) | What::Notice(_, false) if !self.mapping.archive && seq <= self.stream.known_settled => {
+                (None, What::Nothing)
+            }
             what => (id, what),
         };
         // Before a break, a later one may have gone in while this one was refused.
@@ -443,7 +446,7 @@ impl Room {
                 self.mapping.refused.drain(..surplus);
             }
             if matches!(flight.what, What::Notice(_, true)) && self.mapping.ending.is_none() {
-                self.mapping.ending = Some(Ending::Unmap);
+                self.begin_ending(cx, Ending::Unmap, None);
             }
             self.stream.passed = self.stream.passed.max(flight.seq);
             if flight.seq > self.mapping.settled {
@@ -453,27 +456,6 @@ impl Room {
             }
             self.dirty(cx);
         }
-    }
-
-    /// Keeps some places of the stream, ever further apart, by which a forked log is compared.
-    fn remember_place(&mut self) {
-        const STEP: u64 = 32;
-        let m = &mut self.mapping;
-        if m.places.first().is_some_and(|(seq, _)| m.settled.0 < seq.0 + STEP) {
-            return;
-        }
-        m.places.insert(0, (m.settled, m.hash));
-        let newest = m.settled.0;
-        let mut at = 1;
-        while at + 1 < m.places.len() {
-            let (before, after) = (m.places[at - 1].0.0, m.places[at + 1].0.0);
-            if before - after <= (newest - before) / 2 + STEP {
-                m.places.remove(at);
-            } else {
-                at += 1;
-            }
-        }
-        m.places.truncate(HELLO_PLACES);
     }
 }
 

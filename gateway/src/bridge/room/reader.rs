@@ -15,7 +15,7 @@ use crate::bridge::action::{Level, ReadFrom, RequestId, RoomAction};
 use crate::bridge::context::Context;
 use crate::bridge::event::{Answer, Page, Refusal, RoomMessage};
 use crate::bridge::limits::{
-    CHECKPOINT_EVERY, CHECKPOINTS, DURABLE_AFTER, KEEP_POSTED, OUTBOX_ROWS, OVERLAP, PAGE, POLL_EVERY,
+    CHECKPOINT_EVERY, CHECKPOINTS, DURABLE_AFTER, KEEP_POSTED, NAMELESS_READS, OUTBOX_ROWS, OVERLAP, PAGE, POLL_EVERY,
     READ_AGAIN_AFTER, READ_AGAIN_EVERY, RETRY,
 };
 use crate::ids::{MessageId, OccupantId, StanzaId, Who};
@@ -39,6 +39,10 @@ pub(super) struct Archive {
     pub(super) since_read: u64,
     read: Option<Read>,
     last_read: Timestamp,
+    /// Entries have named their authors.
+    names_authors: bool,
+    /// Reads begun anew since entries named nobody.
+    nameless: u32,
     /// The place to which the archive was reported not to reach back.
     gap_told: Option<StanzaId>,
     floor: Floor,
@@ -97,6 +101,8 @@ impl Archive {
             since_read: 0,
             read: None,
             last_read: now,
+            names_authors: false,
+            nameless: 0,
             gap_told: None,
             floor: Floor::None,
         }
@@ -114,6 +120,11 @@ impl Archive {
 
     pub(super) fn is_holding(&self) -> bool {
         self.read.as_ref().is_some_and(|r| r.hold)
+    }
+
+    /// The room has been told that it is shared, and it is not yet known where.
+    pub(super) fn makes_a_floor(&self) -> bool {
+        !matches!(self.floor, Floor::None)
     }
 
     pub(super) fn parked(&self) -> usize {
@@ -216,6 +227,10 @@ impl Room {
             }
             return self.finished(cx, read);
         }
+        if self.is_nameless(cx, &page) {
+            self.archive.last_read = cx.now;
+            return self.restart(cx, "the archive does not name authors any more, as if we were not in the room");
+        }
         for message in page.messages {
             self.result(cx, &mut read, message);
         }
@@ -238,6 +253,18 @@ impl Room {
             return;
         }
         self.finished(cx, read);
+    }
+
+    /// Some servers name authors only to an ear that is in the room; another process with our stanzas may know that it is out.
+    fn is_nameless(&mut self, cx: &Context, page: &Page) -> bool {
+        let named = |m: &RoomMessage| m.real.is_some() || m.ours.is_some() || m.occupant_id.is_some();
+        let nobody = page.messages.iter().any(|m| m.nick.is_some() && !named(m));
+        if !nobody && !page.messages.is_empty() {
+            (self.archive.names_authors, self.archive.nameless) = (true, 0);
+        }
+        let doubtful = nobody && (self.archive.names_authors || cx.server != Some(true));
+        self.archive.nameless += u32::from(doubtful);
+        doubtful && self.archive.nameless <= NAMELESS_READS
     }
 
     fn result(&mut self, cx: &mut Context, read: &mut Read, message: RoomMessage) {
@@ -323,6 +350,7 @@ impl Room {
         self.archive.last_read = cx.now;
         self.archive.since_read = 0;
         self.mapping.newest = None;
+        self.archive_was_read();
         // Everything up to the end has been dealt with, also when what was waited for is gone.
         if let Some(end) = read.end {
             self.mapping.cursor = Some(end);
@@ -399,6 +427,7 @@ impl Room {
 
     fn watch_floor(&mut self, cx: &mut Context) {
         match self.archive.floor {
+            Floor::None if self.mapping.ending.is_some() => {}
             Floor::None => {
                 let id = cx.ids.announcement(self.group(), self.mapping.list);
                 self.announce(cx, id.clone());

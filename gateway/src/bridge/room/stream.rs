@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use intergroup_schemas::history;
 use intergroup_schemas::ids::{HistoryHash, ListVersion, OriginKey, Seq};
+use intergroup_schemas::limits::HELLO_PLACES;
 use intergroup_schemas::link::{
     Change as GroupChange, Deliver, Entry, History, Own, Resume, Skip, SkipReason, Standing, ToCenter, WelcomeGroup,
 };
@@ -25,6 +26,8 @@ pub(super) struct Stream {
     hash: HistoryHash,
     /// The last entry that has its outcome in this run of the stream; behind `settled` while entries come again.
     pub(super) passed: Seq,
+    /// What the center knows to have its outcome here; beyond `settled` in a store that is an older copy.
+    pub(super) known_settled: Seq,
     /// After a break the stream begins again at the oldest checkpoint.
     anew: bool,
     pub(super) queue: VecDeque<Queued>,
@@ -129,10 +132,12 @@ impl Room {
         if known.as_ref() != Some(&welcome.incarnation) {
             self.dirty(cx);
         }
+        self.stream.known_settled = welcome.settled;
         if welcome.history == History::Forked {
             self.forked(cx, welcome.common, welcome.list);
         }
-        self.outbox_welcome(cx, welcome.decided);
+        let copied = self.another_copy(cx, welcome);
+        self.outbox_welcome(cx, welcome.decided, copied);
     }
 
     pub(in crate::bridge) fn link_down(&mut self, cx: &mut Context) {
@@ -141,6 +146,17 @@ impl Room {
         if !matches!(self.stream.state, State::Remembering(_)) {
             self.stream.state = State::Idle;
         }
+    }
+
+    /// Whether another copy of this store has been at work under our certificate since we were welcomed last: what the center
+    /// says of our numbers may be said of its messages. (Who was killed before it could note its welcome is taken for one,
+    /// too, which costs a new epoch and nothing else.)
+    fn another_copy(&mut self, cx: &mut Context, welcome: &WelcomeGroup) -> bool {
+        let own = self.mapping.run.replace(cx.run.clone());
+        if own.as_ref() != Some(&cx.run) {
+            self.dirty(cx);
+        }
+        own.zip(welcome.before.as_ref()).is_some_and(|(own, before)| own != *before && cx.run != *before)
     }
 
     /// The center's log is not the one that we remember: both are the same up to `common`. From there on entries are known
@@ -172,6 +188,7 @@ impl Room {
         m.announced = m.announced.min(list);
         m.news.retain(|news| news.list <= list);
         self.list_missed_changes(cx);
+        self.stream.known_settled = Seq(0);
         let in_doubt = self.post_is_in_doubt();
         self.stop_posting(cx);
         self.stream.queue.clear();
@@ -299,5 +316,28 @@ impl Room {
         m.list = m.list.max(entry.list);
         cx.dirty(m.group);
         off
+    }
+}
+
+impl Room {
+    /// Keeps some places of the stream, ever further apart, by which a forked log is compared.
+    pub(super) fn remember_place(&mut self) {
+        const STEP: u64 = 32;
+        let m = &mut self.mapping;
+        if m.places.first().is_some_and(|(seq, _)| m.settled.0 < seq.0 + STEP) {
+            return;
+        }
+        m.places.insert(0, (m.settled, m.hash));
+        let newest = m.settled.0;
+        let mut at = 1;
+        while at + 1 < m.places.len() {
+            let (before, after) = (m.places[at - 1].0.0, m.places[at + 1].0.0);
+            if before - after <= (newest - before) / 2 + STEP {
+                m.places.remove(at);
+            } else {
+                at += 1;
+            }
+        }
+        m.places.truncate(HELLO_PLACES);
     }
 }

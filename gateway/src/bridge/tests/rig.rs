@@ -35,6 +35,9 @@ pub(super) struct Rig {
     pub(super) standing: StandingText,
     pub(super) reports: Vec<String>,
     pub(super) relays_on_disk: bool,
+    /// What the next welcome says of what is settled, and of the run before.
+    pub(super) settled: Seq,
+    pub(super) before: Option<intergroup_schemas::ids::Incarnation>,
     /// What is said is not reflected: it is archived, or not even that.
     pub(super) mute: Option<bool>,
     /// Answers to what is said, by how many messages were said before.
@@ -88,6 +91,8 @@ impl Rig {
             standing: StandingText::default(),
             reports: Vec::new(),
             relays_on_disk: true,
+            settled: Seq(0),
+            before: None,
             mute: None,
             refuse: BTreeMap::new(),
             refuse_nicks: BTreeSet::new(),
@@ -164,6 +169,8 @@ impl Rig {
             decided,
             list: self.list.as_ref().map_or(ListVersion(1), |list| list.version),
             digest: self.list.as_ref().map_or_else(Default::default, |list| list.digest),
+            settled: self.settled,
+            before: self.before.clone(),
         });
         let welcome = Welcome {
             version: 1,

@@ -62,12 +62,13 @@ impl Room {
     pub(in crate::bridge::room) fn list_deadline(&self, cx: &Context) -> Option<Timestamp> {
         let loading = matches!(self.list.roster, Held::Loading(_));
         let can = cx.link.is_some() && self.stream.is_welcome() && self.list.fetch.running.is_none() && !loading;
-        can.then_some(self.list.fetch.due)
+        // Of a mapping that is being ended nobody asks any more.
+        (can && self.mapping.ending.is_none()).then_some(self.list.fetch.due)
     }
 
     pub(in crate::bridge::room) fn watch_list(&mut self, cx: &mut Context) {
         let due = self.list_deadline(cx).is_some_and(|due| due <= cx.now);
-        if !due || self.mapping.ending.is_some() {
+        if !due {
             return;
         }
         let whole = self.mapping.list_at.is_none();

@@ -57,7 +57,7 @@ impl Room {
     /// Puts an account on the list, unless it is kept off. Says whether it is on it.
     pub(super) fn admit(&mut self, cx: &mut Context, user: &UserId, nick: Option<&Nick>) -> bool {
         let shown = text::is_neutral(user.as_str());
-        if self.members.attendance.is_barred(user) || self.mapping.ending.is_some() || !shown {
+        if self.members.attendance.is_barred(user) || self.is_closed() || !shown {
             return false;
         }
         self.seen_today(cx, user);

@@ -159,7 +159,7 @@ impl Room {
         } else {
             self.members.staff.remove(real);
         }
-        if self.members.tasks.is_pending(real) || self.mapping.ending.is_some() {
+        if self.members.tasks.is_pending(real) || self.is_closed() {
             return;
         }
         let Some(user) = account(cx, real) else {
