@@ -170,6 +170,19 @@ fn read_about(node: &Node) -> Result<About, DecodeError> {
 
 // ---------------------------------------------------------------- changes
 
+impl Change {
+    /// About how many bytes it takes in a stanza.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Change::Listed { accounts, .. } => {
+                accounts.iter().map(|a| crate::list::weight(&a.user, a.listed.as_ref())).sum()
+            }
+            _ => 0,
+        }
+    }
+}
+
 pub(super) fn write_change(e: &mut Element<'_>, change: &Change) {
     match change {
         Change::Joined { enterprise, gateway, display } => of_gateway(e, "joined", enterprise, gateway, display),

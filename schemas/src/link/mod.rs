@@ -451,19 +451,6 @@ pub enum Change {
     },
 }
 
-impl Change {
-    /// About how many bytes it takes in a stanza.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        match self {
-            Change::Listed { accounts, .. } => {
-                accounts.iter().map(|a| crate::list::weight(&a.user, a.listed.as_ref())).sum()
-            }
-            _ => 0,
-        }
-    }
-}
-
 /// What a group says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
