@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use intergroup_gateway::bridge::{Action, Affiliation, Bridge, Event, Level, ListReader, RequestId, RoomAction, Ticket};
+use intergroup_gateway::bridge::{Action, Affiliation, Bridge, Event, Level, RequestId, RoomAction, Ticket};
 use intergroup_gateway::ids::RoomJid;
 use intergroup_gateway::store::memory::MemoryStore;
 use intergroup_gateway::store::{Change, Mapping, Store};
