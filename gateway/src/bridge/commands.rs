@@ -11,6 +11,7 @@ use intergroup_schemas::link::{
 
 use super::Bridge;
 use super::action::{CommandId, Reply, RequestId, RoomAction};
+use super::context::WantedPage;
 use super::event::{AboutEdit, Answer, Command, RoomEvent};
 use super::limits::ENTERED_WITHIN;
 use super::number::Wait;
@@ -78,7 +79,7 @@ pub(super) enum Asked {
     /// For a visitor of a group's address.
     Visit(Wait),
     /// For the list that a room keeps.
-    List(GroupNumber),
+    List(GroupNumber, RequestId),
 }
 
 impl Commands {
@@ -137,8 +138,8 @@ impl Bridge {
 
     /// What rooms want of the center's lists.
     pub(super) fn fetch_lists(&mut self) {
-        for (group, since, after) in self.cx.take_wanted() {
-            self.want_page(RequestBody::FetchList { group, since, after }, Asked::List(group));
+        for WantedPage { group, request, since, after } in self.cx.take_wanted() {
+            self.want_page(RequestBody::FetchList { group, since, after }, Asked::List(group, request));
         }
     }
 
@@ -333,7 +334,7 @@ impl Bridge {
         for asked in asked.chain(pages) {
             match asked {
                 // The room has seen the link go.
-                Asked::List(_) => {}
+                Asked::List(..) => {}
                 Asked::Mapping(room) => self.probe_fails(&room, LOST),
                 Asked::Answer(id) | Asked::Describe(id, _) => self.cx.reply(id, refused(LOST)),
                 Asked::Leave(group) => drop(self.commands.leaving.remove(&group)),
@@ -350,10 +351,10 @@ impl Bridge {
             self.next_page();
         }
         match (asked, response.body) {
-            (Asked::List(group), ResponseBody::List { page, .. }) => {
-                self.with(group, |room, cx| room.list_page(cx, &page));
+            (Asked::List(group, request), ResponseBody::List { page, .. }) => {
+                self.with(group, |room, cx| room.list_page(cx, request, &page));
             }
-            (Asked::List(group), _) => self.with(group, |room, cx| room.list_refused(cx)),
+            (Asked::List(group, request), _) => self.with(group, |room, cx| room.list_refused(cx, request)),
             (Asked::Leave(group), _) => {
                 self.commands.leaving.remove(&group);
                 self.end_mapping(group);
@@ -417,6 +418,7 @@ impl Bridge {
             closed: false,
             members: info.members.iter().map(|m| (gateway(m), m.display.clone())).collect(),
             list: info.list,
+            list_from: info.head,
             list_at: None,
             judged: BTreeSet::new(),
             alone: false,

@@ -105,6 +105,15 @@ pub(super) struct Done {
     pub(super) replies: Vec<(CommandId, Reply)>,
 }
 
+/// A page of a group's user list that a room wants: what changed since a version, behind a row.
+#[derive(Debug)]
+pub(super) struct WantedPage {
+    pub(super) group: GroupNumber,
+    pub(super) request: RequestId,
+    pub(super) since: ListVersion,
+    pub(super) after: Option<AccountId>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Context {
@@ -132,8 +141,8 @@ pub(super) struct Context {
     tickets: u64,
     requests: u64,
     drawn: u64,
-    /// Pages of user lists that rooms want: of which group, behind which row.
-    wanted: Vec<(GroupNumber, ListVersion, Option<AccountId>)>,
+    /// Pages of user lists that rooms want.
+    wanted: Vec<WantedPage>,
     /// What the center announced: entries and stanzas, each the part after which it is told how far we are.
     pub(super) window_step: u32,
     credit_step: u32,
@@ -228,12 +237,14 @@ impl Context {
         RequestId(self.requests)
     }
 
-    /// A room wants a page of its group's user list from the center.
-    pub(super) fn want_list(&mut self, group: GroupNumber, since: ListVersion, after: Option<AccountId>) {
-        self.wanted.push((group, since, after));
+    /// A room wants a page of its group's user list from the center. The page comes with the id that is given here.
+    pub(super) fn want_list(&mut self, group: GroupNumber, since: ListVersion, after: Option<AccountId>) -> RequestId {
+        let request = self.next_request();
+        self.wanted.push(WantedPage { group, request, since, after });
+        request
     }
 
-    pub(super) fn take_wanted(&mut self) -> Vec<(GroupNumber, ListVersion, Option<AccountId>)> {
+    pub(super) fn take_wanted(&mut self) -> Vec<WantedPage> {
         std::mem::take(&mut self.wanted)
     }
 

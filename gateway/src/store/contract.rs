@@ -37,6 +37,7 @@ fn mapping(group: GroupNumber) -> Mapping {
         members: vec![("acme/main".parse().unwrap(), "Acme".parse().unwrap())],
         suspended: vec!["globex".parse().unwrap()],
         list: ListVersion(3),
+        list_from: Seq(11),
         list_at: Some(ListVersion(2)),
         judged: ["globex".parse().unwrap()].into(),
         alone: true,

@@ -202,6 +202,9 @@ pub struct Mapping {
     pub suspended: Vec<EnterpriseId>,
     /// The list version that the gateway knows.
     pub list: ListVersion,
+    /// The entry that made `list`. Messages up to it that come by once more were judged by older lists.
+    #[serde(default)]
+    pub list_from: Seq,
     /// The version of the group's user list as it is kept here; none while it is being fetched as a whole.
     #[serde(default)]
     pub list_at: Option<ListVersion>,

@@ -184,7 +184,7 @@ impl Room {
         m.refused.clear();
         m.suspect = None;
         // Versions behind the center's are of the end that was lost, and will be others'.
-        m.list = m.list.min(list);
+        (m.list, m.list_from) = (m.list.min(list), m.list_from.min(common));
         m.announced = m.announced.min(list);
         m.news.retain(|news| news.list <= list);
         self.list_missed_changes(cx);
@@ -313,7 +313,9 @@ impl Room {
         }
         self.note_news(cx, entry);
         let m = &mut self.mapping;
-        m.list = m.list.max(entry.list);
+        if entry.list > m.list {
+            (m.list, m.list_from) = (entry.list, entry.seq);
+        }
         cx.dirty(m.group);
         off
     }

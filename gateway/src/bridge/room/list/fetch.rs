@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use intergroup_schemas::ids::{AccountId, ListVersion, UserId};
+use intergroup_schemas::ids::{ListVersion, UserId};
 use intergroup_schemas::link::Timestamp;
 use intergroup_schemas::list::{ListPage, Roster};
 
 use super::{Held, Room, put};
-use crate::bridge::action::Level;
+use crate::bridge::action::{Level, RequestId};
 use crate::bridge::context::Context;
 use crate::bridge::limits::{LIST_CHECK_EVERY, RETRY};
 use crate::store::Change;
@@ -22,11 +22,12 @@ pub(super) struct Fetch {
 
 #[derive(Debug)]
 struct Running {
+    /// The page that is awaited. One that was asked for before the fetch began anew is of no use.
+    asked: RequestId,
     /// From the beginning.
     whole: bool,
     /// The last row that is known.
     since: ListVersion,
-    after: Option<AccountId>,
     /// The newest version that came by in the stream meanwhile: it must be in the pages.
     passed: ListVersion,
     /// Our own accounts that were in the pages.
@@ -42,6 +43,10 @@ impl Fetch {
 
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_none()
+    }
+
+    fn awaits(&self, request: RequestId) -> bool {
+        self.running.as_ref().is_some_and(|running| running.asked == request)
     }
 
     pub(super) fn is_due(&mut self, now: Timestamp) {
@@ -83,16 +88,8 @@ impl Room {
         }
         let since = self.mapping.list_at.unwrap_or_default();
         let (own, decided) = (BTreeSet::new(), self.own_settling());
-        let running = Running { whole, since, after: None, passed: since, own, decided };
-        self.list.fetch.running = Some(running);
-        self.ask_for_list(cx);
-    }
-
-    fn ask_for_list(&mut self, cx: &mut Context) {
-        let group = self.group();
-        if let Some(running) = &self.list.fetch.running {
-            cx.want_list(group, running.since, running.after.clone());
-        }
+        let asked = cx.want_list(self.group(), since, None);
+        self.list.fetch.running = Some(Running { asked, whole, since, passed: since, own, decided });
     }
 
     /// What is kept here may not be what the center has (entries are missing, the log has forked, an edit was refused): it is fetched as a whole.
@@ -118,14 +115,16 @@ impl Room {
     }
 
     /// The center did not give the page.
-    pub(in crate::bridge) fn list_refused(&mut self, cx: &mut Context) {
-        self.list.fetch.running = None;
-        self.list.fetch.due = cx.about(RETRY);
+    pub(in crate::bridge) fn list_refused(&mut self, cx: &mut Context, request: RequestId) {
+        if self.list.fetch.awaits(request) {
+            self.list.fetch.running = None;
+            self.list.fetch.due = cx.about(RETRY);
+        }
     }
 
     /// A page of the list, from the center.
-    pub(in crate::bridge) fn list_page(&mut self, cx: &mut Context, page: &ListPage) {
-        if self.list.fetch.is_idle() {
+    pub(in crate::bridge) fn list_page(&mut self, cx: &mut Context, request: RequestId, page: &ListPage) {
+        if !self.list.fetch.awaits(request) {
             return;
         }
         let Held::Here(roster) = &mut self.list.roster else { return };
@@ -147,11 +146,12 @@ impl Room {
         }
         let own = page.rows.iter().filter(|row| cx.enterprise() == Some(&row.account.enterprise));
         running.own.extend(own.map(|row| row.account.user.clone()));
-        if let Some(last) = page.rows.last() {
-            (running.since, running.after) = (last.version, Some(last.account.clone()));
-        }
+        let last = page.rows.last();
+        running.since = last.map_or(running.since, |row| row.version);
         if goes_on {
-            return self.ask_for_list(cx);
+            let after = last.map(|row| row.account.clone());
+            running.asked = cx.want_list(self.mapping.group, running.since, after);
+            return;
         }
         if behind {
             return self.list_is_older(cx);
@@ -163,7 +163,7 @@ impl Room {
     /// for as a whole, and not as fast as the center answers.
     fn list_is_older(&mut self, cx: &mut Context) {
         self.list_is_wrong(cx);
-        self.list_refused(cx);
+        self.list.fetch.due = cx.about(RETRY);
     }
 
     fn list_fetched(&mut self, cx: &mut Context, page: &ListPage) {

@@ -261,9 +261,10 @@ impl Room {
     }
 
     /// Why a message of another company is not said here, by the list at the message's place. Only where the mirror is at that
-    /// place: what comes by once more was judged before, and by an older list.
+    /// place: what comes by once more, settled or behind a change that has had its turn, was judged before by an older list.
     pub(super) fn list_refuses(&self, cx: &mut Context, deliver: &Deliver) -> Option<Condition> {
-        if deliver.seq <= self.mapping.settled || self.mapping.list_at != Some(self.mapping.list) {
+        let m = &self.mapping;
+        if deliver.seq <= m.settled.max(m.list_from) || m.list_at != Some(m.list) {
             return None;
         }
         cx.count("list-hits");
