@@ -305,11 +305,12 @@ impl Group {
         self.expiring.is_none() && !self.untold
     }
 
-    /// The oldest milestone, when it is too old or too many bytes follow it: what lies before it may go.
+    /// The oldest milestone, when it is too old or too many bytes follow it: what lies before it may go. The last entry stays:
+    /// it may be the group's end, which every member must hear of.
     pub(super) fn to_cut(&self, older_than: Timestamp, most_bytes: u64) -> Option<Milestone> {
         let first = *self.milestones.front()?;
         let due = first.stored < older_than || self.bytes > most_bytes;
-        (first.seq <= self.committed && due).then_some(first)
+        (first.seq < self.committed && due).then_some(first)
     }
 
     /// Cuts the log behind its oldest milestone.

@@ -69,7 +69,7 @@ pub(super) const LISTED_ROWS: usize = 2_000;
 pub(super) const LIST_CHECK_EVERY: i64 = 5 * 60_000;
 
 /// The room's own lists of affiliations are read again this often, though the room tells what changes in them.
-pub(super) const LISTS_EVERY: i64 = 10 * 60_000;
+pub(super) const LISTS_EVERY: i64 = 5 * 60_000;
 /// Affiliations that are being set in one room at a time.
 pub(super) const AFFILIATIONS_AT_ONCE: usize = 16;
 /// Where whoever comes is a member, who was not seen for so many days is not any more.

@@ -431,7 +431,7 @@ pub struct OwnRow {
     pub user: UserId,
     /// How the account is to stand on the list; none: not at all.
     pub listed: Option<Listed>,
-    /// The edit by which it changed last, while the center has not decided it. A row without it and without `listed` goes.
+    /// The edit by which it changed last, as long as the outbox keeps it. A row without it and without `listed` goes.
     pub n: Option<N>,
     /// It is on the list for the room here. Others were put there by another gateway of the enterprise, or nobody knows by whom.
     pub here: bool,

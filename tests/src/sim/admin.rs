@@ -7,7 +7,7 @@ use super::company::{Firm, GROUP, Wake};
 use super::net::Net;
 
 impl Firm {
-    fn command(&mut self, net: &mut Net<Wake>, command: Command) -> CommandId {
+    pub(super) fn command(&mut self, net: &mut Net<Wake>, command: Command) -> CommandId {
         self.gateway.commands += 1;
         let id = CommandId(self.gateway.commands);
         self.event(net, Event::Command { id, command });
@@ -36,6 +36,7 @@ impl Firm {
 
     pub(super) fn replied(&mut self, net: &mut Net<Wake>, id: CommandId, reply: &Reply) {
         net.say(|| format!("{} reply {reply:?}", COMPANIES[self.me]));
+        self.person_is_turned(net, id, reply);
         if self.gateway.asked == Some(id) {
             self.gateway.asked = None;
         }

@@ -9,6 +9,7 @@ use intergroup_schemas::ids::{GatewayId, GroupNumber, ListVersion, Seq};
 use intergroup_schemas::link::{Bye, Change as GroupChange, Timestamp, ToCenter, ToGateway, encode};
 
 use super::disk::{Disk, Image};
+use super::lists_check::CentersList;
 use super::net::{Due, LinkNo, Net};
 use super::saboteur::Broken;
 
@@ -187,6 +188,22 @@ impl Center {
         groups.iter().find(|g| g.group.number == group).map_or(Seq(0), |g| g.floor)
     }
 
+    /// The group's user list on disk; none where there is no group.
+    pub(super) fn list(&mut self, group: GroupNumber) -> Option<CentersList> {
+        let store = self.disk.durable();
+        store.load().expect("memory can be read").groups.iter().find(|g| g.group.number == group)?;
+        let query = PageQuery { group, since: ListVersion(0), after: None };
+        let mut page = store.list_page(&query).expect("memory can be read");
+        let mut rows = std::mem::take(&mut page.rows);
+        while page.more {
+            let last = rows.last().cloned()?;
+            let query = PageQuery { group, since: last.version, after: Some(last.account) };
+            page = store.list_page(&query).expect("memory can be read");
+            rows.append(&mut page.rows);
+        }
+        Some(CentersList { version: page.version, digest: page.digest, rows })
+    }
+
     /// The memberships on disk.
     pub(super) fn members(&mut self) -> Vec<Member> {
         self.disk.durable().load().expect("memory can be read").members
@@ -349,7 +366,8 @@ impl<W> Net<W> {
         let life = self.center.life;
         while let Some(action) = self.center.hub.as_mut().and_then(Hub::poll_action) {
             match action {
-                Action::Commit { ticket, changes } => {
+                Action::Commit { ticket, mut changes } => {
+                    super::lists_saboteur::center_changes(self.broken, &mut changes);
                     for change in &changes {
                         self.coverage.note("center commits", kind(change));
                     }

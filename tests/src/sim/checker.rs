@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use intergroup_center::store::{Member, Record, RecordKind};
 use intergroup_gateway::ids::{Account, StanzaId, Who};
+use intergroup_gateway::store::Store;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::Seq;
 use intergroup_schemas::link::{Deliver, ToGateway, decode};
@@ -12,8 +13,9 @@ use super::archive::{Author, Entry, text};
 use super::center::{COMPANIES, Membership, gateway_id};
 use super::company::{Firm, GROUP};
 use super::flavour::OccupantIds;
+use super::lists_check;
 use super::moves::Wish;
-use super::names::{STRANGER, USERS};
+use super::names::{self, STRANGER, USERS};
 use super::people::{Kind, Said};
 use super::world::World;
 
@@ -63,6 +65,10 @@ pub(super) fn complaints(world: &mut World<Firm>) -> Vec<String> {
             _ => out.push(format!("{name} is not mapped")),
         }
     }
+    if !out.is_empty() {
+        return out;
+    }
+    lists_check::complaints(world, &mut out);
     if !out.is_empty() {
         return out;
     }
@@ -175,10 +181,15 @@ fn said(firm: &mut Firm, log: &[Logged], out: &mut Vec<String>) {
             out.push(format!("{} is in the log as of {}", logged.text, logged.deliver.user));
         }
     }
-    for said in &firm.people.said {
+    for said in &firm.people.said.clone() {
         let is_in = in_log.contains_key(said.text.as_str());
         let may = said.user != STRANGER && !matches!(said.kind, Kind::Encrypted | Kind::Chatter);
-        if is_in && !may {
+        let speaks = firm.might_speak(said);
+        if is_in && speaks == Some(false) {
+            out.push(format!("{} crossed, though its author was not to speak", said.text));
+        }
+        let may = may && speaks == Some(true);
+        if is_in && !may && speaks.is_some() {
             out.push(format!("{} crossed and must not ({:?})", said.text, said.kind));
         }
         let at = said.id.as_ref().and_then(&place);
@@ -219,9 +230,15 @@ fn gap_is_reported(firm: &Firm) -> bool {
 }
 
 /// Whether the gateway can know who said it, however long it was away.
-fn attributable(firm: &Firm, _: &Said) -> bool {
+fn attributable(firm: &mut Firm, said: &Said) -> bool {
     let flavour = &firm.server.room.flavour;
-    flavour.jids_in_archive || flavour.occupant_ids == OccupantIds::Stable
+    if flavour.jids_in_archive || flavour.occupant_ids != OccupantIds::Stable {
+        return flavour.jids_in_archive;
+    }
+    // Who may not come in any more is not seen again.
+    let parked = firm.gateway.disk.durable().load().expect("memory can be read").parked;
+    let waits = parked.iter().any(|row| Some(&row.id) == said.id.as_ref());
+    !waits || firm.server.room.holds(&names::jid(firm.me, said.user))
 }
 
 /// The log, and what else is known of it.

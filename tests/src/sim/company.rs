@@ -14,6 +14,7 @@ use super::disk::Image;
 use super::faults::CompanyFault;
 use super::flavour::Flavour;
 use super::gateway::Gateway;
+use super::lists::{Lists, Turn};
 use super::moves::{Moves, Wish};
 use super::names::{self, action_names, brief, change_name, request_of};
 use super::net::{LinkNo, Net};
@@ -75,6 +76,8 @@ pub(super) enum Wake {
     Come(usize),
     Go(usize),
     Rename(usize),
+    /// Something is done about a person.
+    Turn(usize, Turn),
 }
 
 impl Wake {
@@ -115,6 +118,7 @@ pub(super) struct Firm {
     pub(super) server: Server,
     pub(super) people: People,
     pub(super) moves: Moves,
+    pub(super) lists: Lists,
     /// What the center refused of what was said here.
     pub(super) refused: BTreeSet<String>,
     /// What is on its way, by its number.
@@ -139,6 +143,7 @@ impl Firm {
             server,
             people: People::default(),
             moves: Moves::default(),
+            lists: Lists::default(),
             refused: BTreeSet::new(),
             relayed: BTreeMap::new(),
         }
@@ -218,6 +223,9 @@ impl Firm {
                 }
             }
             Action::Link(stanza) => {
+                if let ToCenter::Edit(edit) = &stanza {
+                    self.lists.note_sent(edit);
+                }
                 if let ToCenter::Relay(relay) = &stanza {
                     if relay.source.is_none() && !self.server.room.flavour.archive {
                         net.coverage.note("event", "message of a room without archive relayed");

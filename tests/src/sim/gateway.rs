@@ -222,6 +222,7 @@ impl Firm {
             Wake::Come(user) => self.come(net, user),
             Wake::Go(user) => self.go(net, user),
             Wake::Rename(user) => self.rename(net, user),
+            Wake::Turn(user, turn) => self.turn_person(net, user, turn),
             _ => {}
         }
     }

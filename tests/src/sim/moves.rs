@@ -70,8 +70,9 @@ impl Firm {
         if !kept {
             return;
         }
-        let now = self.server.clock(now);
         let changes: Vec<&Change> = self.gateway.disk.unsynced().flatten().collect();
+        self.lists.note_dealt(now, &changes);
+        let now = self.server.clock(now);
         let moves = &mut self.moves;
         let mut ends = false;
         for change in changes {

@@ -50,6 +50,8 @@ pub(super) struct Said {
     pub(super) text: String,
     pub(super) user: usize,
     pub(super) kind: Kind,
+    /// When, by the simulator's clock.
+    pub(super) at: i64,
     /// None where the room did not archive it.
     pub(super) id: Option<StanzaId>,
 }
@@ -184,7 +186,7 @@ impl Firm {
             net.say(|| format!("{} {} says {text} ({}) {id:?}", COMPANIES[self.me], USERS[user], kind.name()));
             net.coverage.note("people", kind.name());
             self.people.last_id = Some(message_id);
-            self.people.said.push(Said { text, user, kind, id });
+            self.people.said.push(Said { text, user, kind, at: net.now, id });
         }
         self.route(net, out);
         if net.rng.chance(150) {

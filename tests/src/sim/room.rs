@@ -351,6 +351,11 @@ impl Room {
 
     // ------------------------------------------------------------
 
+    /// A person is in.
+    pub(super) fn holds(&self, jid: &BareJid) -> bool {
+        self.find(&Seat::Person(jid.clone())).is_some()
+    }
+
     pub(super) fn find(&self, seat: &Seat) -> Option<usize> {
         self.occupants.iter().position(|o| o.seat == *seat)
     }

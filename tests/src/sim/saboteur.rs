@@ -8,6 +8,8 @@ use intergroup_gateway::store::{Change, Checkpoint};
 use intergroup_schemas::ids::{HistoryHash, N, Seq};
 use intergroup_schemas::link::{Decided, Relay, ResponseBody, SkipReason, Standing, ToCenter, ToGateway};
 
+use super::lists_saboteur::ListSaboteur;
+
 /// One broken rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
@@ -57,6 +59,20 @@ pub enum Broken {
     OccupantsAreForgotten,
     /// A page counts as the whole answer.
     PageIsComplete,
+    /// Changes of the user list are taken without the people in them, and what is missing is not fetched.
+    MirrorIsNotRepaired,
+    /// The user list is kept in memory alone.
+    MirrorIsNotDurable,
+    /// Fetched, everybody may speak.
+    RolesAreForgotten,
+    /// What a room's lists said first is what they say for ever.
+    AwayChangesAreNotRead,
+    /// Affiliations that change before our eyes are not seen.
+    TurnsAreNotSeen,
+    /// Edits of the list are not on disk when they are sent.
+    EditsAreNotDurable,
+    /// The center changes another company's part.
+    AnothersPartIsEdited,
 }
 
 impl Broken {
@@ -85,6 +101,13 @@ impl Broken {
         Broken::OneLife,
         Broken::OccupantsAreForgotten,
         Broken::PageIsComplete,
+        Broken::MirrorIsNotRepaired,
+        Broken::MirrorIsNotDurable,
+        Broken::RolesAreForgotten,
+        Broken::AwayChangesAreNotRead,
+        Broken::TurnsAreNotSeen,
+        Broken::EditsAreNotDurable,
+        Broken::AnothersPartIsEdited,
     ];
 }
 
@@ -108,12 +131,14 @@ pub(super) struct Saboteur {
     first: Option<(Seq, HistoryHash)>,
     /// How far the mapping on its way to disk has come.
     settled: Seq,
+    lists: ListSaboteur,
 }
 
 impl Saboteur {
     /// What the bridge is told instead; none: nothing.
     pub(super) fn event(&mut self, broken: Option<Broken>, event: Event) -> Option<Event> {
         let Some(broken) = broken else { return Some(event) };
+        let event = self.lists.event(broken, event)?;
         match (broken, event) {
             (Broken::GatewayActsBeforeCommit, Event::Committed(ticket)) if !self.told.insert(ticket) => None,
             (Broken::SettledBeforeApplied, Event::Link(ToGateway::Deliver(deliver))) => {
@@ -185,6 +210,7 @@ impl Saboteur {
     /// What the shell is asked for instead; `extra`: what the bridge is told at once.
     pub(super) fn action(&mut self, broken: Option<Broken>, action: Action, extra: &mut Vec<Event>) -> Option<Action> {
         let Some(broken) = broken else { return Some(action) };
+        let action = self.lists.action(broken, action)?;
         match (broken, action) {
             (_, Action::Commit { ticket, changes }) => {
                 if broken == Broken::GatewayActsBeforeCommit {

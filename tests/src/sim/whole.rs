@@ -17,6 +17,9 @@ const SETUP_MS: i64 = 60_000;
 /// After so long without faults all must be well.
 const HEALING_MS: i64 = 400_000;
 
+/// What changes lists is drawn from a stream of its own.
+const LISTS: u64 = 0x6c69_7374;
+
 /// How often one looks whether all is well.
 const LOOK_MS: i64 = 1000;
 
@@ -53,11 +56,11 @@ pub fn run(seed: u64, broken: Option<Broken>, trace: bool) -> Outcome {
     });
     let companies: Vec<Firm> = companies.collect();
     let mut world = World { net, companies, faults: Vec::new(), steps: 0 };
-    play(&mut world, &mut rng);
+    play(&mut world, &mut rng, &mut Rng::new(seed ^ LISTS));
     Outcome { seed, violations: world.net.violations, coverage: world.net.coverage, steps: world.steps }
 }
 
-fn play(world: &mut World<Firm>, rng: &mut Rng) {
+fn play(world: &mut World<Firm>, rng: &mut Rng, of_lists: &mut Rng) {
     world.start(Vec::new());
     // Either all are there when the faults begin, or some are on their way in.
     let first = if rng.chance(250) { 1 } else { COMPANIES.len() };
@@ -78,6 +81,11 @@ fn play(world: &mut World<Firm>, rng: &mut Rng) {
         // Logs are cut where some hundred entries have come together.
         let messages = if forgets { 100 + rng.index(60) } else { rng.index(25) };
         company.will_talk(&mut world.net, messages, span, poison);
+    }
+    if of_lists.chance(400) {
+        for company in &mut world.companies {
+            company.will_change_lists(&mut world.net, of_lists, span);
+        }
     }
     let mut faults = faults::of_the_whole(rng, span);
     if forgets {

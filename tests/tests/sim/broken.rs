@@ -54,4 +54,11 @@ each_is_noticed! {
     one_life_for_ever: OneLife,
     occupants_not_durable: OccupantsAreForgotten,
     page_taken_as_complete: PageIsComplete,
+    missed_changes_of_the_list_are_not_fetched: MirrorIsNotRepaired,
+    user_list_not_durable: MirrorIsNotDurable,
+    roles_are_not_fetched: RolesAreForgotten,
+    lists_of_the_room_are_read_once: AwayChangesAreNotRead,
+    changed_affiliations_are_not_seen: TurnsAreNotSeen,
+    edits_not_durable: EditsAreNotDurable,
+    anothers_part_is_edited: AnothersPartIsEdited,
 }

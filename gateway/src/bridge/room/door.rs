@@ -70,6 +70,10 @@ impl Door {
         matches!(self.phase, Phase::CatchingUp)
     }
 
+    pub(super) fn is_entering(&self) -> bool {
+        matches!(self.phase, Phase::Entering(_))
+    }
+
     pub(super) fn awaits(&self, request: RequestId) -> bool {
         matches!(self.phase, Phase::Looking(r) | Phase::Closing(r) | Phase::Fencing(r) if r == request)
     }

@@ -151,7 +151,7 @@ impl Room {
             pace: Pace::default(),
             by_number: ByNumber::new(&mapping),
             subject: Subject::default(),
-            list: List::new(&mapping, rows.own, now),
+            list: List::new(rows.own, now),
             members: Members::new(rows.attendance),
             durable: marks,
             flying: marks,
@@ -239,6 +239,9 @@ impl Room {
                 if let (Some(real), None) = (&real, &ours) {
                     self.is_here(cx, &nick, real, affiliation);
                 }
+                if let Some(mouth) = &ours {
+                    self.send_out_ghost(cx, mouth);
+                }
                 self.occupant_is_in(cx, nick.clone(), real, ours, occupant_id);
                 self.people.set_affiliation(&nick, affiliation);
             }
@@ -272,6 +275,15 @@ impl Room {
                 self.affiliation_is(cx, &real, None, affiliation, true);
             }
             RoomEvent::Configured => self.is_configured(cx),
+        }
+    }
+
+    /// Who of ours is there before the ear has come in this life is known to no store but one that was put back, or another
+    /// process's. (Of the latter there may be more later: they would come again.)
+    fn send_out_ghost(&mut self, cx: &mut Context, mouth: &Mouth) {
+        if self.door.is_entering() && mouth.who != Who::Ear {
+            cx.count("ghosts-sent-out");
+            self.act(cx, RoomAction::Leave { mouth: mouth.clone() });
         }
     }
 

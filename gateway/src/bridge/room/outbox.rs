@@ -237,6 +237,7 @@ impl Room {
             // The center lost its end; what is still kept here goes again.
             self.report(cx, Level::Warning, "the center has lost messages that it had stored: they are sent again");
             self.mapping.decided = decided;
+            self.own_undecided(decided);
             self.dirty(cx);
         }
         self.outbox.go_on_from(decided.next());
@@ -259,8 +260,8 @@ impl Room {
         if n <= self.mapping.decided {
             return;
         }
-        self.mapping.decided = n;
-        self.own_decided(cx, n, edit_refused);
+        let before = std::mem::replace(&mut self.mapping.decided, n);
+        self.own_decided(cx, before, n, edit_refused);
         self.outbox.expected = None;
         self.outbox.authors = self.outbox.authors.split_off(&n.next());
         if self.outbox.next <= n {
@@ -302,8 +303,11 @@ impl Room {
             m.decided_at.push((cx.now, m.decided));
         }
         let old = m.decided_at.partition_point(|(at, _)| at.0 + KEEP_DECIDED <= cx.now.0);
-        if let Some((_, upto)) = m.decided_at.drain(..old).next_back() {
-            cx.change(Change::OutboxTrim { group: m.group, upto });
+        let group = m.group;
+        let gone = m.decided_at.drain(..old).next_back();
+        if let Some((_, upto)) = gone {
+            cx.change(Change::OutboxTrim { group, upto });
+            self.own_trimmed(cx, upto);
         }
     }
 
@@ -320,6 +324,7 @@ impl Room {
             cx.count("out-of-turn");
             if expect.n <= self.mapping.decided {
                 self.mapping.decided = N(expect.n.0 - 1);
+                self.own_undecided(self.mapping.decided);
                 self.dirty(cx);
             }
             self.outbox.go_on_from(expect.n);
@@ -406,7 +411,8 @@ impl Room {
         let epoch = cx.new_epoch();
         cx.change(Change::OutboxClear(self.group()));
         let m = &mut self.mapping;
-        (m.epoch, m.last_n, m.offered, m.decided) = (epoch, N(0), N(0), N(0));
+        let decided = std::mem::take(&mut m.decided);
+        (m.epoch, m.last_n, m.offered) = (epoch, N(0), N(0));
         m.decided_at.clear();
         m.fates_told.clear();
         self.era += 1;
@@ -427,7 +433,7 @@ impl Room {
                 self.outbox.unsent.push_back(row);
             }
         }
-        self.own_part_renumbered(cx, &edits);
+        self.own_part_renumbered(cx, decided, &edits);
         self.dirty(cx);
     }
 }

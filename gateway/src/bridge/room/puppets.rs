@@ -88,6 +88,11 @@ impl Puppets {
         self.puppets.keys().filter(|account| account.enterprise == *enterprise).cloned().collect()
     }
 
+    /// Whose puppets these are.
+    pub(super) fn accounts(&self) -> Vec<Account> {
+        self.puppets.keys().cloned().collect()
+    }
+
     /// All that may be in.
     pub(super) fn everybody(&self) -> Vec<Who> {
         self.puppets.keys().cloned().map(Who::Puppet).collect()

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use intergroup_schemas::history;
-use intergroup_schemas::ids::{HistoryHash, ListVersion, OriginKey, Seq};
+use intergroup_schemas::ids::{HistoryHash, OriginKey, Seq};
 use intergroup_schemas::limits::HELLO_PLACES;
 use intergroup_schemas::link::{
     Change as GroupChange, Deliver, Entry, History, Own, Resume, Skip, SkipReason, Standing, ToCenter, WelcomeGroup,
@@ -134,7 +134,7 @@ impl Room {
         }
         self.stream.known_settled = welcome.settled;
         if welcome.history == History::Forked {
-            self.forked(cx, welcome.common, welcome.list);
+            self.forked(cx, welcome);
         }
         let copied = self.another_copy(cx, welcome);
         self.outbox_welcome(cx, welcome.decided, copied);
@@ -161,7 +161,8 @@ impl Room {
 
     /// The center's log is not the one that we remember: both are the same up to `common`. From there on entries are known
     /// again by their origin keys.
-    fn forked(&mut self, cx: &mut Context, common: Seq, list: ListVersion) {
+    fn forked(&mut self, cx: &mut Context, welcome: &WelcomeGroup) {
+        let (common, list) = (welcome.common, welcome.list);
         cx.count("forks");
         self.report(
             cx,
@@ -184,7 +185,7 @@ impl Room {
         m.refused.clear();
         m.suspect = None;
         // Versions behind the center's are of the end that was lost, and will be others'.
-        (m.list, m.list_from) = (m.list.min(list), m.list_from.min(common));
+        (m.list, m.list_from) = (m.list.min(list), welcome.head);
         m.announced = m.announced.min(list);
         m.news.retain(|news| news.list <= list);
         self.list_missed_changes(cx);

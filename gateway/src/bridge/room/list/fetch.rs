@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use intergroup_schemas::ids::{ListVersion, UserId};
 use intergroup_schemas::link::Timestamp;
-use intergroup_schemas::list::{ListPage, Roster};
+use intergroup_schemas::list::{ListPage, Roster, Standing};
 
 use super::{Held, Room, put};
 use crate::bridge::action::{Level, RequestId};
@@ -176,6 +176,12 @@ impl Room {
         if self.mapping.list_at != Some(page.version) {
             self.mapping.list_at = Some(page.version);
             self.dirty(cx);
+        }
+        // Who was removed by a change that the center did not keep long enough goes now.
+        for account in self.puppets.accounts() {
+            if self.standing(&account.enterprise, &account.user) == Standing::Off {
+                self.retire(cx, &account);
+            }
         }
         if !self.compare_list(cx, page.version, page.digest) && running.whole {
             // Fetched anew and wrong again: not in a circle as fast as the center answers.

@@ -19,7 +19,7 @@ use crate::bridge::action::{Action, Level};
 use crate::bridge::context::Context;
 use crate::bridge::limits::LISTED_ROWS;
 use crate::ids::Account;
-use crate::store::{Change, Mapping, OwnRow};
+use crate::store::{Change, OwnRow};
 
 use fetch::Fetch;
 use own::Own;
@@ -54,8 +54,8 @@ pub(super) enum Off {
 }
 
 impl List {
-    pub(super) fn new(mapping: &Mapping, rows: Vec<OwnRow>, now: Timestamp) -> Self {
-        Self { own: Own::new(rows, mapping.decided), fetch: Fetch::new(now), ..Self::default() }
+    pub(super) fn new(rows: Vec<OwnRow>, now: Timestamp) -> Self {
+        Self { own: Own::new(rows), fetch: Fetch::new(now), ..Self::default() }
     }
 
     /// Accounts on the list, where memory holds it.

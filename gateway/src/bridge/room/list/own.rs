@@ -16,22 +16,33 @@ pub(super) struct Own {
     people: BTreeMap<UserId, Listed>,
     /// Those who are on the list for the room here; see [`Room::is_ours_to_remove`].
     here: BTreeSet<UserId>,
-    /// Accounts by the edit that changed them last, while it is undecided.
-    pending: BTreeMap<UserId, N>,
+    /// Accounts by the edit that changed them last, as long as the outbox keeps it: a center that has lost its end is given it
+    /// again, though it was decided.
+    edited: BTreeMap<UserId, N>,
     /// Accounts whose last edit is decided and has not come by in the stream, with what came by instead: earlier edits, which
     /// the stream is still at.
     settling: BTreeMap<UserId, Option<AccountEdit>>,
 }
 
 impl Own {
-    pub(super) fn new(rows: Vec<OwnRow>, decided: N) -> Self {
+    pub(super) fn new(rows: Vec<OwnRow>) -> Self {
         let mut own = Self::default();
         for OwnRow { user, listed, n, here, .. } in rows {
             own.here.extend((here && listed.is_some()).then(|| user.clone()));
             own.people.extend(listed.map(|listed| (user.clone(), listed)));
-            own.pending.extend(n.filter(|n| *n > decided).map(|n| (user, n)));
+            own.edited.extend(n.map(|n| (user, n)));
         }
         own
+    }
+
+    /// Whether the account's last edit is on its way.
+    fn is_pending(&self, user: &UserId, decided: N) -> bool {
+        self.edited.get(user).is_some_and(|n| *n > decided)
+    }
+
+    /// Accounts whose last edit is one of these.
+    fn edited_within(&self, after: N, upto: N) -> Vec<UserId> {
+        self.edited.iter().filter(|(_, n)| **n > after && **n <= upto).map(|(user, _)| user.clone()).collect()
     }
 
     fn set(&mut self, user: &UserId, listed: Option<&Listed>) {
@@ -81,14 +92,14 @@ impl Room {
         for edit in edits {
             self.list.own.set(&edit.user, edit.listed.as_ref());
             self.list.own.settling.remove(&edit.user);
-            self.list.own.pending.insert(edit.user.clone(), n);
+            self.list.own.edited.insert(edit.user.clone(), n);
             self.write_own(cx, &edit.user);
         }
     }
 
     fn write_own(&self, cx: &mut Context, user: &UserId) {
         let listed = self.list.own.people.get(user).cloned();
-        let n = self.list.own.pending.get(user).copied();
+        let n = self.list.own.edited.get(user).copied();
         let here = self.list.own.here.contains(user);
         cx.change(Change::Own(OwnRow { group: self.group(), user: user.clone(), listed, n, here }));
     }
@@ -132,17 +143,26 @@ impl Room {
     // ------------------------------------------------------------ what the center says
 
     /// The center has decided everything up to `upto`. An edit that it refused is not what the list says.
-    pub(in crate::bridge::room) fn own_decided(&mut self, cx: &mut Context, upto: N, refused: bool) {
-        let pending = &self.list.own.pending;
-        let decided: Vec<_> = pending.iter().filter(|(_, n)| **n <= upto).map(|(user, _)| user.clone()).collect();
-        for user in &decided {
-            self.list.own.pending.remove(user);
-            self.write_own(cx, user);
-        }
+    pub(in crate::bridge::room) fn own_decided(&mut self, cx: &mut Context, before: N, upto: N, refused: bool) {
+        let decided = self.list.own.edited_within(before, upto);
         if refused && !decided.is_empty() {
             self.list_missed_changes(cx);
         } else {
             self.list.own.settling.extend(decided.into_iter().map(|user| (user, None)));
+        }
+    }
+
+    /// The center knows nothing behind `decided` any more: what it had decided there is on its way again.
+    pub(in crate::bridge::room) fn own_undecided(&mut self, decided: N) {
+        let Own { settling, edited, .. } = &mut self.list.own;
+        settling.retain(|user, _| edited.get(user).is_none_or(|n| *n <= decided));
+    }
+
+    /// The outbox keeps nothing up to `upto`: those edits are not sent again.
+    pub(in crate::bridge::room) fn own_trimmed(&mut self, cx: &mut Context, upto: N) {
+        for user in self.list.own.edited_within(N(0), upto) {
+            self.list.own.edited.remove(&user);
+            self.write_own(cx, &user);
         }
     }
 
@@ -161,26 +181,32 @@ impl Room {
         }
     }
 
-    /// What is undecided has other numbers now: these edits, and no others.
-    pub(in crate::bridge::room) fn own_part_renumbered(&mut self, cx: &mut Context, edits: &BTreeMap<UserId, N>) {
-        let before = std::mem::replace(&mut self.list.own.pending, edits.clone());
+    /// What was undecided behind `decided` has other numbers now: these edits, and no others.
+    pub(in crate::bridge::room) fn own_part_renumbered(
+        &mut self,
+        cx: &mut Context,
+        decided: N,
+        edits: &BTreeMap<UserId, N>,
+    ) {
+        let before = std::mem::replace(&mut self.list.own.edited, edits.clone());
         for user in before.keys().chain(edits.keys()) {
             self.write_own(cx, user);
         }
-        if before.keys().any(|user| !edits.contains_key(user)) {
+        if before.iter().any(|(user, n)| *n > decided && !edits.contains_key(user)) {
             self.list_missed_changes(cx);
         }
     }
 
     /// So the center has our part. What we have edited since is on its way there.
     pub(super) fn own_from_center(&mut self, cx: &mut Context, accounts: &[AccountEdit]) {
+        let decided = self.mapping.decided;
         for edit in accounts {
             let own = &mut self.list.own;
             if own.people.get(&edit.user) == edit.listed.as_ref() {
                 own.settling.remove(&edit.user);
             } else if let Some(earlier) = own.settling.get_mut(&edit.user) {
                 *earlier = Some(edit.clone());
-            } else if !own.pending.contains_key(&edit.user) {
+            } else if !own.is_pending(&edit.user, decided) {
                 self.list.own.set(&edit.user, edit.listed.as_ref());
                 self.write_own(cx, &edit.user);
                 if self.shares_part(cx) {
@@ -201,8 +227,8 @@ impl Room {
 
     /// The whole list was fetched: whoever was not in it is not on it.
     pub(super) fn own_is_only(&mut self, cx: &mut Context, seen: &BTreeSet<UserId>) {
-        let own = &self.list.own;
-        let ours = |user: &UserId| own.pending.contains_key(user) || own.settling.contains_key(user);
+        let (own, decided) = (&self.list.own, self.mapping.decided);
+        let ours = |user: &UserId| own.is_pending(user, decided) || own.settling.contains_key(user);
         let stray = |user: &&UserId| !seen.contains(*user) && !ours(user);
         let strays: Vec<_> = own.people.keys().filter(stray).cloned().collect();
         for user in strays {

@@ -51,6 +51,8 @@ impl Room {
             // Should somebody have lifted the ban: `member add` is what lets the person in again.
             return self.members.tasks.set(real, Affiliation::Outcast);
         }
+        // Banned, and let in again before that was worked off.
+        self.members.leaving.remove(&user);
         self.admit(cx, &user, Some(nick));
     }
 
@@ -64,6 +66,10 @@ impl Room {
         if !self.is_listed(user) {
             let edit = self.listing(user, nick);
             self.edit_list(cx, &[edit]);
+            if self.members.outcasts.contains(&cx.config.account(user)) {
+                // Said before the ban, and read behind it.
+                self.take_off(cx, user.clone());
+            }
         }
         self.is_for_here(cx, user);
         true

@@ -31,9 +31,11 @@ impl Room {
             Source::Occupants => {
                 for edit in edits {
                     let barred = edit.listed.is_none();
-                    if self.bar(cx, &edit.user, barred) {
+                    let account = cx.config.account(&edit.user);
+                    let is_out = self.members.outcasts.contains(&account);
+                    if self.bar(cx, &edit.user, barred) || barred != is_out {
                         let to = if barred { Affiliation::Outcast } else { Affiliation::None };
-                        self.members.tasks.set(&cx.config.account(&edit.user), to);
+                        self.members.tasks.set(&account, to);
                     }
                 }
             }

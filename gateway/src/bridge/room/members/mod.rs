@@ -50,6 +50,8 @@ pub(super) struct Members {
     leaving: BTreeSet<UserId>,
     /// Owners and admins of the room.
     staff: BTreeSet<BareJid>,
+    /// Who is banned there.
+    outcasts: BTreeSet<BareJid>,
     /// Who reads though not on the list, and cannot be put out: for the administrator's eyes.
     alarm: Option<String>,
     tasks: Tasks,
@@ -70,6 +72,7 @@ impl Members {
         self.checking = None;
         self.leaving.clear();
         self.staff.clear();
+        self.outcasts.clear();
         self.tasks = Tasks::default();
     }
 
@@ -154,10 +157,16 @@ impl Room {
             // Some lists are of before the change, others of after it.
             reading.is_stale = true;
         }
-        if is_staff(affiliation) {
-            self.members.staff.insert(real.clone());
-        } else {
-            self.members.staff.remove(real);
+        let known = [
+            (is_staff(affiliation), &mut self.members.staff),
+            (affiliation == Affiliation::Outcast, &mut self.members.outcasts),
+        ];
+        for (belongs, known) in known {
+            if belongs {
+                known.insert(real.clone());
+            } else {
+                known.remove(real);
+            }
         }
         if self.members.tasks.is_pending(real) || self.is_closed() {
             return;
@@ -228,7 +237,8 @@ impl Room {
 
     /// Whether everything that was said so far has been dealt with.
     fn archive_is_read(&self) -> bool {
-        self.door.is_ready() && !self.archive.is_holding() && !self.archive.behind
+        let unread = self.mapping.archive && (self.archive.is_holding() || self.archive.behind);
+        self.door.is_ready() && !unread
     }
 
     fn knows_list(&self) -> bool {

@@ -96,7 +96,9 @@ impl Room {
         if !self.can_compare() {
             return;
         }
-        self.members.staff = people.iter().filter(|(_, a)| is_staff(**a)).map(|(jid, _)| jid.clone()).collect();
+        let who = |is: fn(Affiliation) -> bool| people.iter().filter(move |(_, a)| is(**a)).map(|(jid, _)| jid.clone());
+        self.members.staff = who(is_staff).collect();
+        self.members.outcasts = who(|affiliation| affiliation == Affiliation::Outcast).collect();
         let mut readers = Vec::new();
         let mut adds = Vec::new();
         let mut here = Vec::new();

@@ -1,0 +1,258 @@
+//! Who may speak: owners of rooms and administrators change it while people talk, and every change is noted with the time in
+//! which it may have begun to count.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use intergroup_gateway::bridge::{Affiliation, Command, CommandId, PersonEdit, Reply};
+use intergroup_gateway::ids::StanzaId;
+use intergroup_gateway::store::Change;
+use intergroup_schemas::link::Edit;
+use intergroup_schemas::list::{AccountEdit, Listed, Role};
+
+use super::center::COMPANIES;
+use super::company::{Firm, GROUP, Wake};
+use super::names::{self, STRANGER, USERS};
+use super::net::Net;
+use super::people::Said;
+use super::rng::Rng;
+
+/// Something is done about a person.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Turn {
+    /// An owner of the room changes an affiliation, with a client.
+    Affiliation(Affiliation),
+    /// An administrator gives a role.
+    Role(Role),
+    /// An administrator takes the person off the list.
+    Remove,
+    /// An administrator puts the person on the list.
+    Add,
+}
+
+/// How a person stands, as far as one can know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stand {
+    /// Taken off by an administrator: coming is not enough.
+    barred: bool,
+    affiliation: Affiliation,
+    /// None: a command was not answered, or its answer was forgotten.
+    role: Option<Role>,
+}
+
+/// A change that began to count somewhere between two instants.
+#[derive(Debug)]
+struct Span {
+    user: usize,
+    from: i64,
+    /// None: nobody knows whether it ever did.
+    to: Option<i64>,
+    before: Stand,
+    after: Stand,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    spans: Vec<Span>,
+    /// Commands that wait for their answer, by the gateway's life.
+    asked: BTreeMap<(u64, CommandId), usize>,
+    /// When a message was dealt with last.
+    dealt: BTreeMap<StanzaId, i64>,
+    /// Edits that left for the center.
+    sent: Vec<AccountEdit>,
+}
+
+impl Lists {
+    /// The accounts stood so in some edit of this company.
+    pub(super) fn were_sent(&self, edit: &AccountEdit) -> bool {
+        self.sent.contains(edit)
+    }
+
+    pub(super) fn note_sent(&mut self, edit: &Edit) {
+        for account in &edit.accounts {
+            if !self.sent.contains(account) {
+                self.sent.push(account.clone());
+            }
+        }
+    }
+
+    /// What has been dealt with is on disk.
+    pub(super) fn note_dealt(&mut self, now: i64, changes: &[&Change]) {
+        for change in changes {
+            if let Change::Seen { id, .. } | Change::ParkedGone { id, .. } = change {
+                self.dealt.insert(id.clone(), now);
+            }
+        }
+    }
+
+    fn stand(&self, user: usize, members_only: bool) -> Stand {
+        let last = self.spans.iter().rev().find(|span| span.user == user);
+        last.map_or_else(|| Stand::first(user, members_only), |span| span.after)
+    }
+}
+
+impl Stand {
+    fn first(user: usize, members_only: bool) -> Self {
+        let member = members_only && user != STRANGER;
+        let affiliation = if member { Affiliation::Member } else { Affiliation::None };
+        Self { barred: false, affiliation, role: Some(Role::Speak) }
+    }
+
+    fn is_member(self, members_only: bool) -> bool {
+        match self.affiliation {
+            Affiliation::Outcast => false,
+            Affiliation::None => !members_only && !self.barred,
+            _ => !self.barred,
+        }
+    }
+
+    /// Whether words cross; none: nobody can tell.
+    fn speaks(self, members_only: bool) -> Option<bool> {
+        if self.is_member(members_only) { self.role.map(|role| role == Role::Speak) } else { Some(false) }
+    }
+
+    /// How one stands after that.
+    fn turned(self, turn: Turn, members_only: bool) -> Self {
+        let next = match turn {
+            Turn::Affiliation(affiliation) => Self { affiliation, ..self },
+            Turn::Role(role) => Self { role: Some(role), ..self },
+            Turn::Remove => Self { barred: true, affiliation: Affiliation::Outcast, ..self },
+            Turn::Add if self.barred || self.affiliation == Affiliation::Outcast => {
+                Self { barred: false, affiliation: Affiliation::None, role: Some(Role::Speak) }
+            }
+            Turn::Add => Self { role: Some(Role::Speak), ..self },
+        };
+        // Who goes and comes again begins anew, unless nobody saw it.
+        let went = !next.is_member(members_only) && self.role != Some(Role::Speak);
+        if went { Self { role: None, ..next } } else { next }
+    }
+}
+
+impl Firm {
+    /// Draws what will be done about people, with a chance of its own: schedules without it stay what they are.
+    pub(super) fn will_change_lists(&mut self, net: &mut Net<Wake>, rng: &mut Rng, span_ms: i64) {
+        for _ in 0..rng.range(1, 6) {
+            let (at, user) = (rng.range(0, span_ms), rng.index(USERS.len()));
+            let role = *rng.pick(&[Role::ReadOnly, Role::ReadOnly, Role::Speak]);
+            let turn = match (rng.below(4), self.server.room.flavour.members_only) {
+                (0, true) => Turn::Affiliation(Affiliation::Outcast),
+                (1, true) => Turn::Affiliation(Affiliation::None),
+                (0, false) => *rng.pick(&[Turn::Affiliation(Affiliation::Outcast), Turn::Remove]),
+                (1, false) => *rng.pick(&[Turn::Affiliation(Affiliation::None), Turn::Add]),
+                (2, true) => Turn::Affiliation(Affiliation::Member),
+                (2, false) => Turn::Affiliation(Affiliation::None),
+                _ => Turn::Role(role),
+            };
+            net.wake(self.me, at, Wake::Turn(user, turn));
+        }
+    }
+
+    pub(super) fn turn_person(&mut self, net: &mut Net<Wake>, user: usize, turn: Turn) {
+        let members_only = self.server.room.flavour.members_only;
+        let before = self.lists.stand(user, members_only);
+        let after = before.turned(turn, members_only);
+        let (from, name) = (net.now, COMPANIES[self.me]);
+        let jid = names::jid(self.me, user);
+        let person = jid.to_string();
+        let command = match turn {
+            Turn::Affiliation(affiliation) => {
+                if self.server.up && self.server.room.exists && !self.server.room.remade {
+                    net.say(|| format!("{name} room: {person} is {affiliation:?} from now on"));
+                    net.coverage.note("people", "affiliation changes");
+                    let mut out = Vec::new();
+                    self.server.room.affiliate(&jid, affiliation, &mut out);
+                    self.lists.spans.push(Span { user, from, to: Some(from), before, after });
+                    self.route(net, out);
+                }
+                return;
+            }
+            _ if user == STRANGER => return,
+            Turn::Role(role) => Command::Role { group: GROUP, person, role },
+            Turn::Remove => Command::Edit { group: GROUP, people: vec![PersonEdit { person, listed: None }] },
+            Turn::Add => {
+                let display = USERS[user].parse().expect("a display name");
+                let listed = Some(Listed { display, role: Role::Speak });
+                Command::Edit { group: GROUP, people: vec![PersonEdit { person, listed }] }
+            }
+        };
+        if self.gateway.bridge.is_none() || self.gateway.is_frozen || self.twin.is_some() {
+            return;
+        }
+        net.coverage.note("people", "command about a person");
+        self.lists.spans.push(Span { user, from, to: None, before, after });
+        let id = CommandId(self.gateway.commands + 1);
+        self.lists.asked.insert((self.gateway.life, id), self.lists.spans.len() - 1);
+        let sent = self.command(net, command);
+        debug_assert_eq!(sent, id);
+    }
+
+    /// An administrator has an answer.
+    pub(super) fn person_is_turned(&mut self, net: &Net<Wake>, id: CommandId, reply: &Reply) {
+        let Some(at) = self.lists.asked.remove(&(self.gateway.life, id)) else { return };
+        let span = &mut self.lists.spans[at];
+        span.to = Some(net.now);
+        if let Reply::Refused { .. } = reply {
+            let (user, undone) = (span.user, span.before);
+            span.after = undone;
+            // What came after it built on it.
+            if self.lists.spans[at + 1..].iter().any(|later| later.user == user) {
+                self.lists.spans[at].to = None;
+            }
+        }
+    }
+
+    /// Whether the words of a message were to cross by what the person might do from when it was said to when it was dealt
+    /// with; none: that changed meanwhile, or nobody can tell.
+    pub(super) fn might_speak(&self, said: &Said) -> Option<bool> {
+        let members_only = self.server.room.flavour.members_only;
+        let dealt = said.id.as_ref().and_then(|id| self.lists.dealt.get(id)).copied();
+        let of_user = || self.lists.spans.iter().filter(|span| span.user == said.user);
+        let until = |span: &Span| span.to.unwrap_or(i64::MAX);
+        let overlaps = |span: &Span| span.from <= dealt.unwrap_or(i64::MAX) && until(span) >= said.at;
+        if of_user().any(overlaps) {
+            return None;
+        }
+        let last = of_user().take_while(|span| span.from < said.at).last();
+        let stand = last.map_or_else(|| Stand::first(said.user, members_only), |span| span.after);
+        // A restored gateway may have forgotten the command.
+        let forgets = self.gateway.restored || self.cloned || self.moves.happened();
+        if forgets && of_user().next().is_some() { None } else { stand.speaks(members_only) }
+    }
+
+    /// What is not as it should be with a person on the list, at the end.
+    pub(super) fn listed_wrong(&self, user: usize, listed: Option<&Listed>) -> Option<String> {
+        let room = &self.server.room;
+        let members_only = room.flavour.members_only;
+        let jid = names::jid(self.me, user);
+        let affiliation = room.affiliations.get(&jid.to_string()).copied().unwrap_or(Affiliation::None);
+        let is_member = matches!(affiliation, Affiliation::Member | Affiliation::Admin | Affiliation::Owner);
+        let wants = match (members_only, affiliation) {
+            (_, Affiliation::Outcast) => Some(false),
+            (true, _) => Some(is_member),
+            // Who came in unseen, while two processes shared the stanzas, is seen when something is said.
+            (false, _) => (room.holds(&jid) && !self.cloned).then_some(true),
+        };
+        let (name, who) = (COMPANIES[self.me], USERS[user]);
+        if user == STRANGER {
+            return (members_only && is_member)
+                .then(|| format!("{name}: {who} is no colleague and a member of the room"));
+        }
+        if wants.is_some_and(|wants| wants != listed.is_some()) {
+            return Some(format!("{name}: {who} is {affiliation:?} in the room and stands as {listed:?} on the list"));
+        }
+        let certain = !self.gateway.restored && !self.cloned && !self.moves.happened();
+        let of_user: Vec<&Span> = self.lists.spans.iter().filter(|span| span.user == user).collect();
+        let certain = certain && of_user.iter().all(|span| span.to.is_some());
+        match (of_user.last(), listed) {
+            (Some(last), Some(listed)) if certain && last.after.role.is_some_and(|role| role != listed.role) => {
+                Some(format!("{name}: {who} was given {:?} and has {:?}", last.after.role, listed.role))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Names of those on a part of a list who are nobody's colleagues.
+pub(super) fn strangers<'a>(users: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    users.filter(|user| !USERS[..STRANGER].contains(user)).collect()
+}
