@@ -115,7 +115,8 @@ impl Stand {
     fn turned(self, turn: Turn, members_only: bool) -> Self {
         let next = match turn {
             Turn::Affiliation(affiliation) => Self { affiliation, ..self },
-            Turn::Role(role) => Self { role: Some(role), ..self },
+            // The room has put the person out, and the gateway may not know yet.
+            Turn::Role(role) => Self { role: self.is_member(members_only).then_some(role), ..self },
             Turn::Remove => Self { barred: true, affiliation: Affiliation::Outcast, ..self },
             Turn::Add if self.barred || self.affiliation == Affiliation::Outcast => {
                 Self { barred: false, affiliation: Affiliation::None, role: Some(Role::Speak) }

@@ -84,6 +84,8 @@ struct Read {
     end: Option<Place>,
     /// Ids of what we said, as the archive has it.
     ours: BTreeSet<MessageId>,
+    /// The newest checkpoint whose place was met.
+    intact: usize,
 }
 
 impl Archive {
@@ -183,6 +185,7 @@ impl Room {
             last: None,
             end: None,
             ours: BTreeSet::new(),
+            intact: 0,
         });
     }
 
@@ -326,6 +329,8 @@ impl Room {
         if read.in_order_after.as_ref() == Some(&place.id) {
             read.in_order_after = None;
         }
+        let checkpoint = self.mapping.checkpoints.iter().rposition(|checkpoint| checkpoint.place.id == place.id);
+        read.intact = read.intact.max(checkpoint.unwrap_or(0));
         let late = read.in_order_after.is_some();
         if std::mem::take(&mut read.place_gone) && !read.reaches_back {
             read.audience = self.audience_at(place.stamp, read.audience);
@@ -359,7 +364,15 @@ impl Room {
         if read.after_break && read.reaches_back {
             self.forget_lost_posts(cx, &read.ours);
         }
-        self.make_checkpoint(cx);
+        if read.after_break {
+            // What was settled when a checkpoint was made stands before the place of the next one: where an archive that has lost
+            // its end still has that, nothing of it was lost.
+            self.mapping.checkpoints.truncate(read.intact.max(1));
+            self.dirty(cx);
+        }
+        if !read.after_break || self.mapping.checkpoints.is_empty() {
+            self.make_checkpoint(cx);
+        }
         if read.after_break {
             self.caught_up(cx);
         }

@@ -8,7 +8,7 @@ use super::group::{list_of, member, row};
 use super::rig::{GROUP, Rig, room};
 use super::{ALICE, BOB, Command, Event, Gone, Reply, RoomEvent};
 use crate::bridge::{Affiliation, PersonEdit};
-use crate::ids::{BareJid, Nick};
+use crate::ids::{Account, BareJid, Life, Mouth, Nick, Who};
 use crate::store::Source;
 
 const CAROL: &str = "carol@acme.test";
@@ -334,4 +334,44 @@ fn who_leaves_a_group_in_which_another_gateway_stays_takes_its_people_along() {
     takes(&mut rig, 1, 2, 2, &["alice", "bob"]);
     rig.command(Command::Leave { group: GROUP });
     assert_eq!(went(&rig), ["+alice", "-alice"]);
+
+#[test]
+fn who_was_banned_with_a_client_is_let_in_by_command() {
+    let mut rig = Rig::bare();
+    rig.person("Alice", ALICE);
+    changed(&mut rig, ALICE, Affiliation::Outcast);
+    assert_eq!(went(&rig), ["+alice", "-alice"]);
+    edit(&mut rig, "alice", true);
+    assert_eq!((went(&rig)[2..].to_vec(), has(&rig, ALICE)), (vec!["+alice".to_owned()], Some(Affiliation::None)));
+}
+
+#[test]
+fn who_is_banned_and_let_in_again_before_that_was_worked_off_stays_a_member() {
+    let mut rig = Rig::bare();
+    rig.person("Alice", ALICE);
+    rig.slow_archive = Some(Vec::new());
+    rig.crash();
+    rig.event(Event::ServerUp { exclusive: true });
+    // The archive is being read: nobody goes before it has been.
+    changed(&mut rig, ALICE, Affiliation::Outcast);
+    changed(&mut rig, ALICE, Affiliation::None);
+    rig.person_as("Alice", ALICE, Affiliation::None);
+    for (request, from) in rig.slow_archive.take().unwrap() {
+        rig.page(request, &from);
+    }
+    rig.run();
+    rig.link_up(N(0), History::Same, Seq(0));
+    assert_eq!(went(&rig), ["+alice"]);
+}
+
+/// An older store was put back: it does not know whom it sent in since.
+#[test]
+fn ours_whom_no_store_knows_are_sent_out_of_the_room() {
+    let mut rig = Rig::bare();
+    let bob = Account { enterprise: "globex".parse().unwrap(), user: "bob".parse().unwrap() };
+    let ghost = Mouth { who: Who::Puppet(bob), life: Life(77) };
+    rig.crash();
+    rig.inside.insert(ghost.clone(), Nick::from("Bob (globex)"));
+    rig.up();
+    assert!(!rig.inside.contains_key(&ghost));
 }

@@ -2,9 +2,10 @@
 
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{AccountId, ListDigest, ListVersion, N, Seq};
-use intergroup_schemas::link::{Change, Decided, Entry, History, Request, RequestBody, ToCenter, ToGateway};
+use intergroup_schemas::link::{Change, Decided, Entry, History, Request, RequestBody, Response, ToCenter, ToGateway};
 use intergroup_schemas::list::{AccountEdit, AccountRow, ListPage, Listed, Role, Roster};
 
+use super::group::page;
 use super::rig::{GROUP, Rig, Speaker};
 use super::{ALICE, Command, Event};
 use crate::bridge::PersonEdit;
@@ -292,4 +293,27 @@ fn while_nobody_else_belongs_to_the_group_nothing_crosses() {
     rig.says("Alice", ALICE, "alone again");
     assert_eq!(rig.relays().len(), 1);
     assert!(rig.archive.iter().any(|e| matches!(&e.from, Speaker::Ours(Who::Ear)) && e.text.contains("has left")));
+}
+
+#[test]
+fn a_page_that_was_asked_for_before_the_list_is_fetched_as_a_whole_is_of_no_use() {
+    let (mut rig, mut center) = (Rig::bare(), Center::default());
+    entry(&mut rig, 2, 2, center.change(2, "globex/bob", listed(Role::Speak)));
+    rig.list = None;
+    center.change(3, "globex/eve", listed(Role::Speak));
+    entry(&mut rig, 3, 4, center.change(4, "globex/mel", listed(Role::Speak)));
+    assert_eq!(fetches(&rig).last(), Some(&2), "what is missing is asked for, and not answered yet");
+    // The center refuses an edit: nobody knows what the list is.
+    add(&mut rig, "alice");
+    decided(&mut rig, 1, Some(Condition::NotAMember));
+    let id = rig.sent.iter().rev().find_map(|s| match s {
+        ToCenter::Request(Request { id, body: RequestBody::FetchList { .. } }) => Some(*id),
+        _ => None,
+    });
+    let body = page(&center.page(4), ListVersion(2), None);
+    rig.list = Some(center.page(4));
+    rig.event(Event::Link(ToGateway::Response(Response { id: id.unwrap(), body })));
+    assert_eq!(fetches(&rig).last(), Some(&0));
+    assert_eq!(kept(&mut rig), ["globex/bob", "globex/eve", "globex/mel"]);
+    assert!(!rig.reports.iter().any(|r| r.contains("not its own")), "{:?}", rig.reports);
 }

@@ -13,7 +13,7 @@ use intergroup_schemas::list::ListPage;
 
 use super::group::{incarnation, info, list_of, member, page, row};
 use crate::bridge::*;
-use crate::ids::{BareJid, MessageId, Mouth, Nick, RoomJid, StanzaId};
+use crate::ids::{BareJid, MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
 use crate::store::memory::MemoryStore;
 use crate::store::{Source, Store};
 
@@ -431,6 +431,11 @@ impl Rig {
         let mut tell = |event| self.bridge.handle(Event::Room { room: room(), event }, self.now);
         if self.refuse_nicks.contains(nick.as_str()) {
             return tell(RoomEvent::JoinRefused { mouth, refusal: refusal("conflict") });
+        }
+        for (other, nick) in self.inside.iter().filter(|(other, _)| mouth.who == Who::Ear && other.who != Who::Ear) {
+            let (nick, ours) = (nick.clone(), Some(other.clone()));
+            let (affiliation, role) = (Affiliation::None, Role::Participant);
+            tell(RoomEvent::Occupant { nick, real: None, ours, occupant_id: None, affiliation, role });
         }
         self.inside.insert(mouth.clone(), nick.clone());
         let (affiliation, role) = (self.affiliation, Role::Participant);

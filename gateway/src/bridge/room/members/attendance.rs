@@ -67,8 +67,8 @@ impl Room {
             let edit = self.listing(user, nick);
             self.edit_list(cx, &[edit]);
             if self.members.outcasts.contains(&cx.config.account(user)) {
-                // Said before the ban, and read behind it.
-                self.take_off(cx, user.clone());
+                // Said before the ban and read behind it, or the ban was lifted unseen.
+                self.read_soon(cx);
             }
         }
         self.is_for_here(cx, user);
