@@ -13,7 +13,7 @@ use ring::digest;
 
 use super::event::LinkId;
 use super::group::{Pending, Sources};
-use super::link::Link;
+use super::link::{Greeting, Link};
 use super::{Action, Hub, PROGRESS_EVERY_MS};
 use crate::store::{Change, Fate, RecordKind};
 
@@ -37,7 +37,7 @@ impl Hub {
 
     pub(super) fn stanza(&mut self, id: LinkId, stanza: ToCenter) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        if !link.greeted && !matches!(stanza, ToCenter::Hello(_)) {
+        if !link.is_greeted() && !matches!(stanza, ToCenter::Hello(_)) {
             return self.close(id, Condition::BadRequest, "the first stanza of a link is hello");
         }
         let gateway = link.gateway.clone();
@@ -70,18 +70,17 @@ impl Hub {
             places.extend(known.places.iter().map(|(seq, _)| (known.group, *seq)));
         }
         if let Some(link) = self.links.get_mut(&id) {
-            if link.hello.is_some() || link.greeted {
+            if !matches!(link.greeting, Greeting::Awaited) {
                 return self.close(id, Condition::BadRequest, "a link has one hello");
             }
-            link.hello = Some(hello);
+            link.greeting = Greeting::Comparing(hello);
             self.actions.push_back(Action::ReadHashes { link: id, places });
         }
     }
 
     pub(super) fn hashes_read(&mut self, id: LinkId, hashes: &[Option<HistoryHash>]) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        let Some(hello) = link.hello.take() else { return };
-        link.greeted = true;
+        let Greeting::Comparing(hello) = std::mem::replace(&mut link.greeting, Greeting::Writing) else { return };
         let gateway = link.gateway.clone();
         let Some(enterprise) = self.enterprises.get(&gateway.enterprise) else { return };
         let display = enterprise.display.clone();
@@ -172,7 +171,9 @@ impl Hub {
 
     /// Welcome, and what a gateway that comes back must be told.
     pub(super) fn send_welcome(&mut self, id: LinkId, welcome: &Welcome, known: Vec<(GroupNumber, Epoch)>) {
-        let Some(gateway) = self.links.get(&id).map(|l| l.gateway.clone()) else { return };
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.greeting = Greeting::Done;
+        let gateway = link.gateway.clone();
         self.send(id, &ToGateway::Welcome(welcome.clone()));
         for (number, epoch) in known {
             self.tell_decided(number, &gateway, &epoch);

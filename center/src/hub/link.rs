@@ -8,15 +8,27 @@ use intergroup_schemas::link::Hello;
 
 use super::run::Run;
 
+/// How far the first words of a link have come.
+#[derive(Debug, Default)]
+pub(super) enum Greeting {
+    /// The gateway has said nothing yet.
+    #[default]
+    Awaited,
+    /// Waits for the running hashes that welcome compares.
+    Comparing(Hello),
+    /// Welcome waits for what it says to be on disk.
+    Writing,
+    /// The gateway was welcomed.
+    Done,
+}
+
 /// A link in memory.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) gateway: GatewayId,
     /// Most stream stanzas that may be out without credit.
     most: usize,
-    /// Waits for the running hashes that welcome compares.
-    pub(super) hello: Option<Hello>,
-    pub(super) greeted: bool,
+    pub(super) greeting: Greeting,
     /// A page of a user list is being read for it.
     pub(super) fetching: bool,
     /// Sizes of the stream stanzas that are out without credit, oldest first.
@@ -68,14 +80,17 @@ impl Link {
         Self {
             gateway,
             most: most as usize,
-            hello: None,
-            greeted: false,
+            greeting: Greeting::default(),
             fetching: false,
             out: VecDeque::new(),
             out_bytes: 0,
             streams: BTreeMap::new(),
             ready: BTreeSet::new(),
         }
+    }
+
+    pub(super) fn is_greeted(&self) -> bool {
+        matches!(self.greeting, Greeting::Done)
     }
 
     pub(super) fn has_credit(&self) -> bool {

@@ -245,7 +245,7 @@ impl Hub {
 
     /// A gateway's link, once it has been welcomed: before that nothing else is said on it.
     fn listening(&self, gateway: &GatewayId) -> Option<LinkId> {
-        self.online.get(gateway).copied().filter(|link| self.links.get(link).is_some_and(|l| l.greeted))
+        self.online.get(gateway).copied().filter(|link| self.links.get(link).is_some_and(Link::is_greeted))
     }
 
     fn send(&mut self, link: LinkId, stanza: &ToGateway) {

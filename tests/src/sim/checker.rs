@@ -75,6 +75,8 @@ pub(super) fn complaints(world: &mut World<Firm>) -> Vec<String> {
     let log = log(world, &mut out);
     let floor = world.net.center.floor(GROUP);
     order_in_log(world, &log, &mut out);
+    // What ends a server's stream takes others' words along.
+    let poisoned = world.companies.iter().any(|firm| firm.people.said.iter().any(|said| said.kind == Kind::Poison));
     for me in 0..COMPANIES.len() {
         said(&mut world.companies[me], &log, &mut out);
         if !world.companies[me].server.ruined {
@@ -86,7 +88,7 @@ pub(super) fn complaints(world: &mut World<Firm>) -> Vec<String> {
                 memberships: world.net.center.memberships(me),
                 floor,
                 restored: world.net.center.restored,
-                calm: world.faults.is_empty(),
+                calm: world.faults.is_empty() && !poisoned,
             };
             room(&world.companies[me], &log_is, &fates, &mut out);
         }

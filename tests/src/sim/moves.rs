@@ -160,7 +160,7 @@ impl Firm {
             _ if ended => Ok(()),
             Wish::In if !mapped => Err(format!("{name} is not mapped")),
             Wish::Unmapped | Wish::Out if mapped => Err(format!("{name} is still mapped")),
-            Wish::Unmapped if !member && !self.moves.left => {
+            Wish::Unmapped if !member && !self.moves.left && !self.moves.spans.is_empty() => {
                 Err(format!("{name} does not belong to the group any more"))
             }
             Wish::Out if member => Err(format!("{name} still belongs to the group")),

@@ -12,6 +12,9 @@ use crate::store::Audience;
 /// Announcements that the archive may still be read across; of older ones the last counts.
 const NEWS: usize = 256;
 
+/// List versions ahead of what this store knows for which an announcement is looked for.
+const UNSEEN: u64 = 1024;
+
 impl Room {
     /// As of the newest announcement that was heard.
     pub(super) fn audience(&self) -> Audience {
@@ -53,12 +56,23 @@ impl Room {
 
     /// The archive has one of our announcements here: whom people speak to behind it.
     pub(super) fn announced_at(&mut self, cx: &mut Context, id: &MessageId, stamp: Timestamp) -> Option<Audience> {
-        let behind = self.audience_behind(cx, id)?;
+        let Some(behind) = self.audience_behind(cx, id) else { return self.announced_unseen(cx, id) };
         let news = self.mapping.news.iter_mut().find(|news| news.list == behind.list)?;
         if news.since.replace(stamp) != Some(stamp) {
             self.dirty(cx);
         }
         Some(behind)
+    }
+
+    /// An announcement that this store does not know of: it was made by a store that this one is an older copy of. With whom
+    /// the room was shared then, the stream will tell; that it was shared is likely, and for whom a message was said is
+    /// decided by the version.
+    fn announced_unseen(&self, cx: &Context, id: &MessageId) -> Option<Audience> {
+        let known = self.mapping.list.0;
+        let newest = self.stream.known_list.map_or(u64::MAX, |list| list.0).min(known + UNSEEN);
+        let is_it = |list: &u64| cx.ids.announcement(self.group(), ListVersion(*list)) == *id;
+        let list = (known + 1..=newest).find(is_it)?;
+        Some(Audience { list: ListVersion(list), alone: false, since: None })
     }
 
     /// Whom people spoke to at a time before which the archive does not reach back any more. An announcement that was heard and

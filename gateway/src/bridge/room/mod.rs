@@ -73,6 +73,8 @@ pub(super) enum After {
     Speak(Account),
     /// May be said.
     Say(Box<RoomAction>),
+    /// May leave.
+    Leave(Box<RoomAction>),
     /// The room may be told that it is not shared any more.
     End,
     /// All rows of the old epoch can be read.
@@ -306,6 +308,7 @@ impl Room {
             }
             After::Speak(account) => self.puppet_may_speak(&account),
             After::Say(action) => self.say_suspect(cx, *action),
+            After::Leave(action) => self.act(cx, *action),
             After::Tell(key) => self.tell(cx, &key),
             After::End => self.end_is_durable(),
             After::Renumber => self.load_to_renumber(cx),

@@ -173,8 +173,15 @@ impl Room {
     }
 
     pub(super) fn retire(&mut self, cx: &mut Context, account: &Account) {
-        if self.puppets.puppets.remove(account).is_some() {
-            self.act(cx, RoomAction::Leave { mouth: self.mouth(Who::Puppet(account.clone())) });
+        if self.puppets.puppets.remove(account).is_none() {
+            return;
+        }
+        let leave = RoomAction::Leave { mouth: self.mouth(Who::Puppet(account.clone())) };
+        if self.mapping.archive {
+            self.act(cx, leave);
+        } else {
+            // Its last words may wait for their outcome to be on disk.
+            cx.after(self.group(), After::Leave(Box::new(leave)));
         }
     }
 
@@ -185,7 +192,7 @@ impl Room {
         puppet.state = State::Entering(until);
         let nick = puppet_nick(&puppet.name, account.user.as_str(), &display, puppet.attempt);
         let mouth = self.mouth(Who::Puppet(account.clone()));
-        if self.door.knows(&mouth) {
+        if self.door.knows(&mouth) && self.mapping.archive {
             self.act(cx, RoomAction::Enter { mouth, nick });
         } else {
             self.will_enter(cx, mouth.clone());

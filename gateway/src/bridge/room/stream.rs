@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use intergroup_schemas::history;
-use intergroup_schemas::ids::{HistoryHash, OriginKey, Seq};
+use intergroup_schemas::ids::{HistoryHash, ListVersion, OriginKey, Seq};
 use intergroup_schemas::limits::HELLO_PLACES;
 use intergroup_schemas::link::{
     Change as GroupChange, Deliver, Entry, History, Own, Resume, Skip, SkipReason, Standing, ToCenter, WelcomeGroup,
@@ -28,6 +28,8 @@ pub(super) struct Stream {
     pub(super) passed: Seq,
     /// What the center knows to have its outcome here; beyond `settled` in a store that is an older copy.
     pub(super) known_settled: Seq,
+    /// The list version that the center was at when it welcomed us last; none before.
+    pub(super) known_list: Option<ListVersion>,
     /// After a break the stream begins again at the oldest checkpoint.
     anew: bool,
     pub(super) queue: VecDeque<Queued>,
@@ -133,6 +135,7 @@ impl Room {
             self.dirty(cx);
         }
         self.stream.known_settled = welcome.settled;
+        self.stream.known_list = Some(welcome.list);
         if welcome.history == History::Forked {
             self.forked(cx, welcome);
         }

@@ -334,6 +334,7 @@ fn who_leaves_a_group_in_which_another_gateway_stays_takes_its_people_along() {
     takes(&mut rig, 1, 2, 2, &["alice", "bob"]);
     rig.command(Command::Leave { group: GROUP });
     assert_eq!(went(&rig), ["+alice", "-alice"]);
+}
 
 #[test]
 fn who_was_banned_with_a_client_is_let_in_by_command() {

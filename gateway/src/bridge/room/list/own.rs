@@ -207,12 +207,10 @@ impl Room {
             } else if let Some(earlier) = own.settling.get_mut(&edit.user) {
                 *earlier = Some(edit.clone());
             } else if !own.is_pending(&edit.user, decided) {
+                // Not by us: by another gateway of the company, or by a store that this one is an older copy of.
                 self.list.own.set(&edit.user, edit.listed.as_ref());
                 self.write_own(cx, &edit.user);
-                if self.shares_part(cx) {
-                    // Another gateway of ours did that: does it fit the room?
-                    self.read_soon(cx);
-                }
+                self.read_soon(cx);
             }
         }
     }

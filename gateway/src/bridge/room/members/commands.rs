@@ -29,7 +29,7 @@ impl Room {
                 }
             }
             Source::Occupants => {
-                for edit in edits {
+                for edit in self.moving(edits) {
                     let barred = edit.listed.is_none();
                     let account = cx.config.account(&edit.user);
                     let is_out = self.members.outcasts.contains(&account);
@@ -40,19 +40,14 @@ impl Room {
                 }
             }
             Source::Explicit => {
-                for edit in edits {
+                for edit in self.moving(edits) {
                     let account = cx.config.account(&edit.user);
-                    let is_staff = self.members.staff.contains(&account);
-                    match (&edit.listed, self.is_listed(&edit.user)) {
-                        (Some(_), false) if !is_staff => self.members.tasks.set(&account, Affiliation::Member),
-                        (None, true) if !is_staff => self.members.tasks.set(&account, Affiliation::None),
-                        _ => {}
+                    let to = if edit.listed.is_some() { Affiliation::Member } else { Affiliation::None };
+                    if !self.members.staff.contains(&account) && edit.listed.is_some() != self.is_listed(&edit.user) {
+                        self.members.tasks.set(&account, to);
                     }
                 }
             }
-        }
-        for edit in edits {
-            self.members.leaving.remove(&edit.user);
         }
         self.edit_list(cx, edits);
         if self.source() != Source::Affiliations {
@@ -63,6 +58,16 @@ impl Room {
             self.members.due = self.members.due.min(cx.in_ms(RETRY));
         }
         Ok(())
+    }
+
+    /// Those edits that put somebody on the list or take somebody off it; the others leave it to the room who goes.
+    fn moving<'a>(&mut self, edits: &'a [AccountEdit]) -> Vec<&'a AccountEdit> {
+        let moves = |edit: &&AccountEdit| edit.listed.is_none() || !self.is_listed(&edit.user);
+        let moving: Vec<_> = edits.iter().filter(moves).collect();
+        for edit in &moving {
+            self.members.leaving.remove(&edit.user);
+        }
+        moving
     }
 
     /// From now on members come from elsewhere. The room is begun anew, which closes it to others where that is wanted.
