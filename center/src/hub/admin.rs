@@ -268,8 +268,8 @@ impl Hub {
             about: group.meta.about.clone(),
             owner: group.meta.owner.clone(),
             deleted: group.meta.deleted,
-            list: group.meta.list,
-            digest: group.meta.digest,
+            list: group.committed_list.0,
+            digest: group.committed_list.1,
             accounts: group.meta.accounts,
             listed: group
                 .roster

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::history;
+use intergroup_schemas::history::{self, Identity};
 use intergroup_schemas::ids::{
-    EnterpriseId, Epoch, GatewayId, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq,
+    EnterpriseId, Epoch, GatewayId, HistoryHash, Incarnation, ListDigest, ListVersion, N, OriginKey, Seq,
 };
 use intergroup_schemas::limits;
 use intergroup_schemas::link::{Change, Edit, Relay, Timestamp};
@@ -24,6 +24,8 @@ pub(super) struct Group {
     pub(super) head: Seq,
     pub(super) head_hash: HistoryHash,
     pub(super) committed: Seq,
+    /// The list version there, and the digest of the user list.
+    pub(super) committed_list: (ListVersion, ListDigest),
     pub(super) bytes: u64,
     pub(super) milestones: VecDeque<Milestone>,
     /// The log's last entries, contiguous up to `head`.
@@ -144,6 +146,7 @@ impl Group {
     }
 
     pub(super) fn load(state: GroupState) -> Self {
+        let committed_list = (state.group.list, state.group.digest);
         Self {
             meta: state.group,
             floor: state.floor,
@@ -151,6 +154,7 @@ impl Group {
             head: state.head,
             head_hash: state.head_hash,
             committed: state.head,
+            committed_list,
             bytes: state.bytes,
             milestones: state.milestones.into(),
             tail: VecDeque::new(),
@@ -171,11 +175,11 @@ impl Group {
     /// Gives the next place to a message or a change.
     pub(super) fn append(&mut self, kind: RecordKind, list: ListVersion, now: Timestamp) -> Record {
         let seq = self.head.next();
-        let origin = match &kind {
-            RecordKind::Message { origin, key, .. } => Some((&origin.enterprise, key)),
-            RecordKind::Change(_) => None,
+        let identity = match &kind {
+            RecordKind::Message { origin, key, .. } => Identity::Message(&origin.enterprise, key),
+            RecordKind::Change(change) => Identity::Change(change),
         };
-        let hash = history::advance(self.head_hash, seq, origin);
+        let hash = history::advance(self.head_hash, seq, identity);
         let record = Record { group: self.meta.number, seq, hash, stored: now, list, kind };
         self.head = seq;
         self.head_hash = hash;
@@ -198,6 +202,14 @@ impl Group {
     pub(super) fn commit(&mut self, seq: Seq) {
         let new = (self.committed.next().0..=seq.0).map_while(|seq| self.cached(Seq(seq)));
         self.fresh = stretches(new);
+        for seq in self.committed.next().0..=seq.0 {
+            let Some(Record { kind: RecordKind::Change(change), list, .. }) = self.cached(Seq(seq)) else { continue };
+            let digest = match change {
+                Change::Listed { digest, .. } | Change::Unlisted { digest, .. } => *digest,
+                _ => self.committed_list.1,
+            };
+            self.committed_list = (*list, digest);
+        }
         self.committed = seq;
     }
 

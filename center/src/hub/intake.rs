@@ -197,7 +197,7 @@ impl Hub {
             Some(_) => Standing::Left,
         };
         let incarnation = group.meta.incarnation.clone();
-        let (head, list, digest) = (group.committed, group.meta.list, group.meta.digest);
+        let (head, (list, digest)) = (group.committed, group.committed_list);
         let (settled, before) = (member.settled, None);
         Some(WelcomeGroup {
             group: number,

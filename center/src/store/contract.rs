@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::history;
+use intergroup_schemas::history::{self, Identity};
 use intergroup_schemas::ids::{GroupNumber, HistoryHash, ListDigest, ListVersion, N, OriginKey, Seq, UserId};
 use intergroup_schemas::limits;
 use intergroup_schemas::link::{About, Change as GroupChange, Timestamp};
@@ -35,8 +35,10 @@ fn log(count: u64) -> Vec<Record> {
     let mut records = Vec::new();
     for n in 1..=count {
         let key = OriginKey { epoch: "k7".parse().unwrap(), n: N(n) };
-        let change = n == 1;
-        hash = history::advance(hash, Seq(n), (!change).then_some((&"acme".parse().unwrap(), &key)));
+        let end = GroupChange::Deleted {};
+        let (acme, change) = ("acme".parse().unwrap(), n == 1);
+        let identity = if change { Identity::Change(&end) } else { Identity::Message(&acme, &key) };
+        hash = history::advance(hash, Seq(n), identity);
         let kind = if change {
             RecordKind::Change(GroupChange::Deleted {})
         } else {

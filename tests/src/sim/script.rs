@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use intergroup_center::store::Record;
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::history;
+use intergroup_schemas::history::{self, Identity};
 use intergroup_schemas::ids::{EnterpriseId, GroupNumber, HistoryHash, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::link::{
     Confirm, Credit, Hello, HelloGroup, History, Relay, Request, RequestBody, ResponseBody, Resume, Settled, ToCenter,
@@ -335,17 +335,17 @@ impl Company for Script {
                 self.waiting.clear();
             }
             ToGateway::Deliver(d) => {
-                let hash = history::advance(self.tail_hash, d.seq, Some((&d.enterprise, &d.key)));
+                let hash = history::advance(self.tail_hash, d.seq, Identity::Message(&d.enterprise, &d.key));
                 let text = String::from_utf8_lossy(&d.payload).replace("<body>", "").replace("</body>", "");
                 self.entry(net, d.seq, d.seq, Entry::Message(d.enterprise, d.key, Some(text)), hash);
             }
             ToGateway::Own(own) => {
-                let hash = history::advance(self.tail_hash, own.seq, Some((&enterprise, &own.key)));
+                let hash = history::advance(self.tail_hash, own.seq, Identity::Message(&enterprise, &own.key));
                 self.entry(net, own.seq, own.seq, Entry::Message(enterprise, own.key, None), hash);
             }
             ToGateway::Skip(skip) => self.entry(net, skip.from, skip.to, Entry::Skipped, skip.hash),
             ToGateway::Entry(e) => {
-                let hash = history::advance(self.tail_hash, e.seq, None);
+                let hash = history::advance(self.tail_hash, e.seq, Identity::Change(&e.change));
                 self.memory.list = self.memory.list.max(e.list);
                 self.entry(net, e.seq, e.seq, Entry::Change, hash);
             }

@@ -58,7 +58,7 @@ impl<C: Company> World<C> {
             let Some(due) = self.net.next(until) else { return };
             self.steps += 1;
             if self.steps > STEPS {
-                return self.net.violation("the schedule never comes to rest");
+                return self.net.violation(format!("the schedule never comes to rest: {due:?}"));
             }
             self.step(due);
         }

@@ -56,7 +56,10 @@ impl Room {
 
     /// The archive has one of our announcements here: whom people speak to behind it.
     pub(super) fn announced_at(&mut self, cx: &mut Context, id: &MessageId, stamp: Timestamp) -> Option<Audience> {
-        let Some(behind) = self.audience_behind(cx, id) else { return self.announced_unseen(cx, id) };
+        let Some(behind) = self.audience_behind(cx, id) else {
+            self.heard_announcement(cx, id);
+            return self.announced_unseen(cx, id);
+        };
         let news = self.mapping.news.iter_mut().find(|news| news.list == behind.list)?;
         if news.since.replace(stamp) != Some(stamp) {
             self.dirty(cx);
@@ -64,9 +67,9 @@ impl Room {
         Some(behind)
     }
 
-    /// An announcement that this store does not know of: it was made by a store that this one is an older copy of. With whom
-    /// the room was shared then, the stream will tell; that it was shared is likely, and for whom a message was said is
-    /// decided by the version.
+    /// An announcement that this store does not know of: it was made just before a crash, or by a store that this one is an
+    /// older copy of. With whom the room was shared then, the stream will tell; that it was shared is likely, and for whom a
+    /// message was said is decided by the version.
     fn announced_unseen(&self, cx: &Context, id: &MessageId) -> Option<Audience> {
         let known = self.mapping.list.0;
         let newest = self.stream.known_list.map_or(u64::MAX, |list| list.0).min(known + UNSEEN);
@@ -85,7 +88,8 @@ impl Room {
 
     /// The room's people have heard one of our announcements.
     pub(super) fn heard_announcement(&mut self, cx: &mut Context, id: &MessageId) {
-        if let Some(news) = self.audience_behind(cx, id).filter(|news| news.list > self.mapping.announced) {
+        let news = self.audience_behind(cx, id).or_else(|| self.announced_unseen(cx, id));
+        if let Some(news) = news.filter(|news| news.list > self.mapping.announced) {
             (self.mapping.announced, self.mapping.alone) = (news.list, news.alone);
             self.dirty(cx);
         }

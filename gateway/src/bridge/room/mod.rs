@@ -375,14 +375,17 @@ impl Room {
     /// When `work` is to be called though nothing happened.
     pub(super) fn deadline(&self, cx: &Context) -> Option<Timestamp> {
         let in_room = self.door.is_ready();
-        let archive = self.archive.deadline(in_room, cx.server == Some(true), self.mapping.archive);
+        // A mapping that ends before the room was shared has nothing to read.
+        let m = &self.mapping;
+        let reads = m.archive && (m.floor.is_some() || m.ending.is_none());
+        let archive = self.archive.deadline(in_room, cx.server == Some(true), reads);
         let inside = [
             archive,
             self.post.deadline(),
             self.puppets.deadline(),
             self.notices.deadline(),
             self.ending.deadline(),
-            Some(self.members.deadline()),
+            self.members_deadline(),
         ];
         let always = [self.door.deadline(), self.list_deadline(cx)];
         inside.into_iter().filter(|_| in_room).chain(always).flatten().min()

@@ -223,9 +223,10 @@ impl Room {
     fn page(&mut self, cx: &mut Context, mut read: Read, page: Page) {
         if read.asks_oldest {
             let oldest = page.messages.first().and_then(|m| m.stamp);
-            // An empty archive has lost its end in a crash, if the place may have been too young to survive one.
+            // An empty archive has lost its end in a crash, if the place may have been too young to survive one; or it keeps nothing
+            // for long. What we said is said again then, and somebody must know.
             read.reaches_back = oldest.map_or(!self.place_is_durable(), |stamp| stamp < read.from.stamp);
-            if !read.reaches_back {
+            if oldest.is_none() || !read.reaches_back {
                 self.does_not_reach_back(cx, &read.from);
             }
             return self.finished(cx, read);

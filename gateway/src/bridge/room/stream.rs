@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use intergroup_schemas::history;
+use intergroup_schemas::history::{self, Identity};
 use intergroup_schemas::ids::{HistoryHash, ListVersion, OriginKey, Seq};
 use intergroup_schemas::limits::HELLO_PLACES;
 use intergroup_schemas::link::{
@@ -249,12 +249,13 @@ impl Room {
 
     pub(in crate::bridge) fn own(&mut self, cx: &mut Context, own: &Own) {
         let Some(me) = cx.enterprise() else { return };
-        let hash = history::advance(self.stream.hash, own.seq, Some((me, &own.key)));
+        let hash = history::advance(self.stream.hash, own.seq, Identity::Message(me, &own.key));
         self.received(cx, own.seq, own.seq, hash, Item::Own(own.key.clone()));
     }
 
     pub(in crate::bridge) fn deliver(&mut self, cx: &mut Context, deliver: Deliver) {
-        let hash = history::advance(self.stream.hash, deliver.seq, Some((&deliver.enterprise, &deliver.key)));
+        let hash =
+            history::advance(self.stream.hash, deliver.seq, Identity::Message(&deliver.enterprise, &deliver.key));
         self.received(cx, deliver.seq, deliver.seq, hash, Item::Message(Box::new(deliver)));
     }
 
@@ -267,7 +268,7 @@ impl Room {
     }
 
     pub(in crate::bridge) fn entry(&mut self, cx: &mut Context, entry: Entry) {
-        let hash = history::advance(self.stream.hash, entry.seq, None);
+        let hash = history::advance(self.stream.hash, entry.seq, Identity::Change(&entry.change));
         self.received(cx, entry.seq, entry.seq, hash, Item::Change(Box::new(entry)));
     }
 

@@ -76,10 +76,6 @@ impl Members {
         self.tasks = Tasks::default();
     }
 
-    pub(super) fn deadline(&self) -> Timestamp {
-        self.due
-    }
-
     /// Nothing is to be said in the room now: who listens there is being found out.
     pub(super) fn is_checking(&self) -> bool {
         self.checking.is_some()

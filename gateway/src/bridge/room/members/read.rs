@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use intergroup_schemas::link::Timestamp;
+
 use super::{Room, account, is_member, is_staff};
 use crate::bridge::action::{Level, RequestId, RoomAction};
 use crate::bridge::context::Context;
@@ -76,12 +78,14 @@ impl Room {
         true
     }
 
-    /// Reads again what is due, or what could not be compared yet.
+    /// When the lists are read again: what is due, or what could not be compared yet.
+    pub(in crate::bridge::room) fn members_deadline(&self) -> Option<Timestamp> {
+        let can = self.door.is_ready() || (!self.members.known && self.can_compare());
+        (can && self.members.reading.is_none()).then_some(self.members.due)
+    }
+
     pub(super) fn go_on_reading(&mut self, cx: &mut Context) {
-        if self.members.reading.is_some() || self.members.due > cx.now {
-            return;
-        }
-        if self.door.is_ready() || (!self.members.known && self.can_compare()) {
+        if self.members_deadline().is_some_and(|due| due <= cx.now) {
             self.sweep(cx);
             self.read_members(cx);
         }
