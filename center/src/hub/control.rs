@@ -159,8 +159,8 @@ impl Hub {
             incarnation: group.meta.incarnation.clone(),
             head: group.head,
             head_hash: group.head_hash,
-            list: group.committed_list.0,
-            digest: group.committed_list.1,
+            list: group.meta.list,
+            digest: group.meta.digest,
             accounts: group.meta.accounts,
             standing: match own {
                 None => Standing::Unknown,
