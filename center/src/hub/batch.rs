@@ -73,6 +73,15 @@ impl Hub {
         Some(Action::Commit { ticket, changes })
     }
 
+    /// Answers when everything that has been given is on disk.
+    pub(super) fn respond_after(&mut self, link: LinkId, request: u64, body: ResponseBody) {
+        let response = (link, request, body);
+        match &mut self.flying {
+            Some((_, flying)) if self.batch.is_empty() => flying.responses.push(response),
+            _ => self.batch.responses.push(response),
+        }
+    }
+
     pub(super) fn committed(&mut self, ticket: Ticket) {
         let Some((_, batch)) = self.flying.take_if(|(flying, _)| *flying == ticket) else { return };
         self.counters.commits += 1;

@@ -45,10 +45,20 @@ impl Hub {
             self.count_refusal(condition);
             ResponseBody::Refused { condition, text }
         });
-        if self.batch.changes.len() == before {
+        if self.batch.changes.len() == before && !self.tells_what_is_not_on_disk(&body) {
             self.send(id, &ToGateway::Response(Response { id: request.id, body }));
         } else {
-            self.batch.responses.push((id, request.id, body));
+            self.respond_after(id, request.id, body);
+        }
+    }
+
+    /// Whether it names entries that are still being written.
+    fn tells_what_is_not_on_disk(&self, body: &ResponseBody) -> bool {
+        let ahead = |info: &GroupInfo| self.groups.get(&info.number).is_some_and(|group| group.head > group.committed);
+        match body {
+            ResponseBody::Group(info) => ahead(info),
+            ResponseBody::Groups { groups } => groups.iter().any(ahead),
+            _ => false,
         }
     }
 
