@@ -69,11 +69,10 @@ impl ListSaboteur {
                 Change::Outbox(row) => !matches!(row.what, Outgoing::Edit { .. }),
                 _ => true,
             }),
-            (Broken::AwayChangesAreNotRead, Action::Room { action, .. }) => {
-                if let RoomAction::ReadAffiliations { request, affiliation } = action {
-                    self.asked.insert(*request, *affiliation);
-                }
-            }
+            (
+                Broken::AwayChangesAreNotRead,
+                Action::Room { action: RoomAction::ReadAffiliations { request, affiliation }, .. },
+            ) => drop(self.asked.insert(*request, *affiliation)),
             _ => {}
         }
         Some(action)
