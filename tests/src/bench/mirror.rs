@@ -58,9 +58,11 @@ fn mapping(group: GroupNumber, enterprise: &str) -> Result<Mapping> {
         archive: true,
         source: Some(Source::Occupants),
         ending: None,
+        closed: false,
         members: vec![(format!("{enterprise}/main").parse()?, enterprise.parse()?)],
         suspended: Vec::new(),
         list: ListVersion(0),
+        list_from: Seq(0),
         list_at: None,
         judged: Default::default(),
         alone: false,
@@ -75,6 +77,7 @@ fn mapping(group: GroupNumber, enterprise: &str) -> Result<Mapping> {
         epoch: "k1".parse()?,
         last_n: N(0),
         offered: N(0),
+        run: None,
         decided: N(0),
         decided_at: Vec::new(),
         incarnation: Some("i1".parse()?),
@@ -99,6 +102,8 @@ impl Gateway<'_> {
             decided: N(0),
             list: ListVersion(0),
             digest: Default::default(),
+            settled: Seq(0),
+            before: None,
         };
         self.event(Event::LinkUp(Welcome {
             version: VERSION,
