@@ -230,8 +230,8 @@ impl Firm {
         let wants = match (members_only, affiliation) {
             (_, Affiliation::Outcast) => Some(false),
             (true, _) => Some(is_member),
-            // Who came in unseen, while two processes shared the stanzas, is seen when something is said.
-            (false, _) => (room.holds(&jid) && !self.cloned).then_some(true),
+            // Who came in unseen, while another connection took our stanzas, is seen with the next word that an archive keeps.
+            (false, _) => (room.holds(&jid) && !self.cloned && !self.server.lost_copies).then_some(true),
         };
         let (name, who) = (COMPANIES[self.me], USERS[user]);
         if user == STRANGER {

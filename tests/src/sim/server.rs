@@ -57,6 +57,8 @@ pub(super) struct Server {
     pub(super) cut_at_say: Option<i64>,
     /// The room was destroyed.
     pub(super) ruined: bool,
+    /// Stanzas went to a connection that nobody reads any more.
+    pub(super) lost_copies: bool,
 }
 
 impl Server {
@@ -73,6 +75,7 @@ impl Server {
             emptied: false,
             cut_at_say: None,
             ruined: false,
+            lost_copies: false,
         }
     }
 
@@ -248,6 +251,7 @@ impl Firm {
             let conn = if self.server.room.flavour.shares { *net.rng.pick(&live) } else { newest };
             if self.server.conns.get(&conn).is_none_or(|c| c.cut) {
                 net.coverage.note("event", "copy lost on a dead link");
+                self.server.lost_copies = true;
                 continue;
             }
             // Each process gives its requests ids of its own.
