@@ -195,12 +195,21 @@ fn info(settings: &Settings, (host, port): &(String, u16)) -> RedisResult<Connec
     Ok(address.into_connection_info()?.set_redis_settings(RedisConnectionInfo::default().set_skip_set_lib_name()))
 }
 
+/// TLS finds its cryptography in the process; a program that has chosen none has ours.
+fn with_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error means that another thread was quicker.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
 fn certificates(settings: &Settings) -> TlsCertificates {
     TlsCertificates { client_tls: None, root_cert: settings.authorities.clone() }
 }
 
 fn bare(settings: &Settings, node: &(String, u16)) -> RedisResult<redis::Connection> {
     let info = info(settings, node)?;
+    with_cryptography();
     let client = if settings.address.tls && settings.authorities.is_some() {
         Client::build_with_tls(info, certificates(settings))?
     } else {
@@ -252,6 +261,7 @@ fn ask(settings: &Settings, node: &(String, u16), name: &str) -> RedisResult<red
 }
 
 fn cluster(settings: &Settings) -> RedisResult<ClusterConnection> {
+    with_cryptography();
     let nodes = settings.address.nodes.iter().map(|node| info(settings, node)).collect::<RedisResult<Vec<_>>>()?;
     let mut builder = ClusterClient::builder(nodes).connection_timeout(CONNECT).response_timeout(ANSWER);
     if let Some(Password(password)) = &settings.password {

@@ -3,7 +3,7 @@
 mod on_servers {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use crate::testing::Server;
+    use crate::testing::{Sentinel, Server};
     use crate::{Append, Batch, Engine, Error, Key, Settings, Slot};
 
     const A: Slot = Slot::Group(10_001);
@@ -161,6 +161,84 @@ mod on_servers {
         let text = open(Some("wrong")).unwrap_err().to_string();
         assert!(text.contains("file") && !text.contains("wrong "), "{text}");
         open(Some("s3cret\n")).unwrap().commit(&put(A, "a", "1")).unwrap();
+    }
+
+    #[test]
+    fn a_fail_over_is_waited_for() {
+        let mut master = Server::start();
+        let port = master.port().to_string();
+        let replica =
+            Server::with(&["--appendonly", "yes", "--appendfsync", "always", "--replicaof", "127.0.0.1", &port]);
+        let mut at_replica = crate::connection::Connection::open(at(&replica.address())).unwrap();
+        let until = |connection: &mut crate::connection::Connection, command: &[&str], text: &str| loop {
+            let answer =
+                connection.run(|c| redis::cmd(command[0]).arg(&command[1..]).query::<redis::Value>(c)).unwrap();
+            if format!("{answer:?}").contains(text) {
+                break;
+            }
+            std::thread::yield_now();
+        };
+        until(&mut at_replica, &["INFO", "replication"], "master_link_status:up");
+        let sentinel = Sentinel::watching(&master);
+        let mut at_sentinel =
+            crate::connection::Connection::open(at(&format!("redis://127.0.0.1:{}", sentinel.port()))).unwrap();
+        until(&mut at_sentinel, &["SENTINEL", "REPLICAS", "main"], &replica.port().to_string());
+        let address = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/main", sentinel.port());
+        let mut engine = Engine::open(&at(&address), "test", "test", 1).unwrap();
+        for place in 1..=50 {
+            engine.commit(&append(A, place)).unwrap();
+        }
+        let copied: u64 = engine.connection.run(|c| redis::cmd("WAIT").arg(1).arg(10_000).query(c)).unwrap();
+        assert_eq!(copied, 1);
+        master.kill();
+        engine.commit(&append(A, 51)).unwrap();
+        let mut there = Engine::look(&at(&replica.address()), "test").unwrap();
+        assert_eq!(there.log(A, 1, 99).unwrap().len(), 51);
+        assert!(engine.figures().1 >= 1, "it was connected again");
+    }
+
+    #[test]
+    fn tls_trusts_the_given_authority_alone() {
+        use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+        let authority = || {
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+        };
+        let (ours, other) = (authority(), authority());
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &ours).unwrap();
+        let files = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: String| {
+            let path = files.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (cert, key, ca) =
+            (file("cert", certificate.pem()), file("key", key.serialize_pem()), file("ca", ours.pem()));
+        let port = crate::testing::free_port().to_string();
+        let _server = Server::with(&[
+            "--tls-port",
+            &port,
+            "--tls-cert-file",
+            &cert,
+            "--tls-key-file",
+            &key,
+            "--tls-ca-cert-file",
+            &ca,
+            "--tls-auth-clients",
+            "no",
+        ]);
+        let open = |trusted: String| {
+            let settings = Settings { authorities: Some(trusted.into()), ..at(&format!("rediss://127.0.0.1:{port}")) };
+            Engine::open(&settings, "test", "test", 1)
+        };
+        let mut engine = open(ours.pem()).unwrap();
+        engine.commit(&put(A, "a", "1")).unwrap();
+        assert_eq!(values(&mut engine, A), ["1"]);
+        let text = open(other.pem()).unwrap_err().to_string();
+        assert!(text.contains("cannot be used"), "{text}");
     }
 
     /// A Cluster of one node has all the slots, and refuses what would need two of them at once.

@@ -68,6 +68,8 @@ struct Figures {
     commit_us: u64,
     commit_longest_us: u64,
     failures: u64,
+    /// The store's own.
+    store: Vec<(&'static str, u64)>,
 }
 
 struct Owner {
@@ -201,7 +203,8 @@ impl Owner {
                 return self.begin(*snapshot);
             }
             Done::Failed(error) => return self.failed(&error),
-            Done::Committed { ticket, took } => {
+            Done::Committed { ticket, took, figures } => {
+                self.figures.store = figures;
                 self.committing = false;
                 self.retry = RETRY_FIRST;
                 let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -299,6 +302,8 @@ impl Owner {
                     }
                     Action::Reply { id, mut reply } => {
                         if let AdminReply::Status(status) = &mut reply {
+                            let own = self.figures.store.iter().map(|(name, value)| ((*name).to_owned(), *value));
+                            status.store.extend(own);
                             status.store.insert("commit-us".into(), self.figures.commit_us);
                             status.store.insert("commit-longest-us".into(), self.figures.commit_longest_us);
                             status.store.insert("failures".into(), self.figures.failures);

@@ -17,7 +17,7 @@ use crate::store::{Change, PageQuery, Record, Snapshot, Store, StoreError};
 #[derive(Debug)]
 pub(super) enum Done {
     Opened(Box<Snapshot>),
-    Committed { ticket: Ticket, took: Duration },
+    Committed { ticket: Ticket, took: Duration, figures: Vec<(&'static str, u64)> },
     Log { life: u64, link: LinkId, group: GroupNumber, after: Seq, records: Vec<Record> },
     Hashes { life: u64, link: LinkId, hashes: Vec<Option<HistoryHash>> },
     Sources { life: u64, group: GroupNumber, gateway: GatewayId, sources: Vec<u64> },
@@ -81,7 +81,11 @@ fn commit_all(place: &Place, store: Box<dyn Store>, jobs: &mpsc::Receiver<Write>
         let result = match (job, &mut store) {
             (Write::Commit { ticket, changes }, Some(store)) => {
                 let begun = Instant::now();
-                store.commit(&changes).map(|()| Done::Committed { ticket, took: begun.elapsed() })
+                store.commit(&changes).map(|()| Done::Committed {
+                    ticket,
+                    took: begun.elapsed(),
+                    figures: store.figures(),
+                })
             }
             (Write::Commit { .. }, None) => Err(StoreError("the store is closed".into())),
             (Write::Reopen, _) => {

@@ -46,16 +46,17 @@ fn free_port() -> Result<u16> {
 }
 
 impl Center {
-    /// Makes a center in an empty directory and starts it.
+    /// Makes a center in an empty directory, or one that keeps everything on a Redis, and starts it.
     ///
     /// # Errors
     /// Any step's.
-    pub fn start(dir: &Path) -> Result<Self> {
+    pub fn start(dir: &Path, store: Option<&str>) -> Result<Self> {
         let program = program()?;
         let address = format!("127.0.0.1:{}", free_port()?);
         let init = Command::new(&program)
             .args(["init", "--name", "Bench", "--listen", &address, "--dir"])
             .arg(dir)
+            .args(store.iter().flat_map(|store| ["--store", store]))
             .stdout(Stdio::null())
             .status()?;
         ensure!(init.success(), "intergroup-center init failed");

@@ -150,9 +150,13 @@ fn quantiles(of: &Latencies) -> (f64, f64) {
     (ms(0.5), ms(0.99))
 }
 
+fn sum(servers: &[&Server], of: fn(&Server) -> Result<f64>) -> Result<f64> {
+    servers.iter().map(|server| of(server)).sum()
+}
+
 fn round(
     plan: &Plan,
-    server: &Server,
+    servers: &[&Server],
     commits: &dyn Fn() -> Result<Option<u64>>,
     mut publisher: Box<dyn Publisher>,
     receivers: Vec<Box<dyn Receiver>>,
@@ -170,7 +174,7 @@ fn round(
         std::thread::sleep(plan.warm_up);
         let look = || -> Result<_> {
             let counts = (shared.stored.load(Ordering::Relaxed), shared.delivered.load(Ordering::Relaxed));
-            Ok((Instant::now(), counts, server.cpu_s()?))
+            Ok((Instant::now(), counts, sum(servers, Server::cpu_s)?))
         };
         let measure = || -> Result<_> {
             let commits_before = commits()?;
@@ -198,7 +202,7 @@ fn round(
             cpu: (after.2 - before.2) / delivered * 1e6,
             ack: quantiles(&ack),
             delivery: quantiles(&delivery),
-            memory: server.peak_mib()?,
+            memory: sum(servers, Server::peak_mib)?,
             commits: commits.map(|(before, after)| (after - before) as f64 / seconds),
         })
     })
@@ -248,13 +252,28 @@ impl Receiver for LinkReceiver {
     }
 }
 
-/// A round with a center.
+/// A round with a center on its embedded store.
 ///
 /// # Errors
 /// Any step's; a message that is missing, doubled or out of order.
 pub fn center(plan: &Plan) -> Result<Outcome> {
+    with_center(plan, None).context("the round with the center")
+}
+
+/// A round with a center on a Redis of its own; processor time and memory are of both together.
+///
+/// # Errors
+/// As [`center`].
+pub fn center_on_redis(plan: &Plan) -> Result<Outcome> {
     let dir = tempfile::tempdir()?;
-    let center = Center::start(&dir.path().join("center"))?;
+    let (server, address) = redis::start(dir.path())?;
+    let store = format!("redis://{address}");
+    with_center(plan, Some((&store, &server))).context("the round with the center on Redis")
+}
+
+fn with_center(plan: &Plan, store: Option<(&str, &Server)>) -> Result<Outcome> {
+    let dir = tempfile::tempdir()?;
+    let center = Center::start(&dir.path().join("center"), store.map(|(address, _)| address))?;
     let mut owner = Link::open(&center.address, center.enrol("publisher")?)?;
     let group = owner.ask(RequestBody::CreateGroup { name: "bench".into() })?;
     owner.resume(group.number, group.joined_at)?;
@@ -283,7 +302,8 @@ pub fn center(plan: &Plan) -> Result<Outcome> {
     };
     let publisher = Box::new(LinkPublisher { link: owner, relay, decided: 0 });
     let commits = || center.figure("/counters/commits").map(Some);
-    round(plan, &center.server, &commits, publisher, receivers).context("the round with the center")
+    let servers: Vec<_> = std::iter::once(&center.server).chain(store.map(|(_, server)| server)).collect();
+    round(plan, &servers, &commits, publisher, receivers)
 }
 
 // ---------------------------------------------------------------- Redis
@@ -373,5 +393,5 @@ pub fn redis_streams(plan: &Plan) -> Result<Outcome> {
         receivers.push(Box::new(RedisReceiver { client, asked: false, entries: None, head: 0, part: 0 }));
     }
     let publisher = Box::new(RedisPublisher { client: redis::Client::connect(&address)?, acked: 0 });
-    round(plan, &server, &|| Ok(None), publisher, receivers).context("the round with Redis")
+    round(plan, &[&server], &|| Ok(None), publisher, receivers).context("the round with Redis")
 }

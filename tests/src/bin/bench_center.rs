@@ -1,4 +1,4 @@
-//! The center alone, beside Redis Streams in the same run: stored messages, deliveries, latency, processor time, memory.
+//! The center alone, on its embedded store and on Redis, beside Redis Streams in the same run: stored messages, deliveries, latency, processor time, memory.
 //!
 //! `cargo build --release -p intergroup-center && cargo run --release -p intergroup-tests --bin bench_center`
 
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
-use intergroup_tests::bench::run::{Outcome, Plan, center, redis_streams};
+use intergroup_tests::bench::run::{Outcome, Plan, center, center_on_redis, redis_streams};
 
-/// Rounds of both, one after the other, so that what disturbs the machine disturbs both.
+/// Rounds of all, one after the other, so that what disturbs the machine disturbs all.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Rounds
@@ -23,7 +23,7 @@ struct Arguments {
     /// Messages in flight; the center takes at most 1024 of one gateway
     #[arg(long, default_value_t = 256)]
     in_flight: u64,
-    /// Only the center
+    /// Only the center on its embedded store
     #[arg(long)]
     alone: bool,
 }
@@ -65,20 +65,27 @@ fn main() -> Result<()> {
         warm_up: Duration::from_secs(2),
         window: Duration::from_secs(arguments.seconds),
     };
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut ours, mut on_redis, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=arguments.rounds {
         let outcome = center(&plan)?;
         eprintln!("round {round}, center: {outcome:?}");
         ours.push(outcome);
         if !arguments.alone {
+            let outcome = center_on_redis(&plan)?;
+            eprintln!("round {round}, center on Redis: {outcome:?}");
+            on_redis.push(outcome);
             let outcome = redis_streams(&plan)?;
             eprintln!("round {round}, Redis:  {outcome:?}");
             theirs.push(outcome);
         }
     }
-    println!("| | center (TLS, fsync) | Redis Streams (no TLS, appendfsync always) |\n| --- | --- | --- |");
+    println!(
+        "| | center (TLS, fsync) | center on Redis (TLS, appendfsync always) | Redis Streams (no TLS, appendfsync always) |"
+    );
+    println!("| --- | --- | --- | --- |");
     for column in COLUMNS {
-        println!("| {} | {} | {} |", column.0, cell(&ours, column), cell(&theirs, column));
+        let [ours, on_redis, theirs] = [&ours, &on_redis, &theirs].map(|outcomes| cell(outcomes, column));
+        println!("| {} | {ours} | {on_redis} | {theirs} |", column.0);
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::daemon::{self, Daemon, GatewayPlan};
 use super::process::tail;
+use super::redis::Redis;
 use super::relay::Relay;
 use super::server::{Kind, Server, Surroundings};
 use super::{addresses, rooms};
@@ -36,6 +37,7 @@ pub struct Builder {
     no_nagle: bool,
     federated: bool,
     unpaced: bool,
+    redis: bool,
     component_bytes: Option<usize>,
 }
 
@@ -89,6 +91,13 @@ impl Builder {
         self
     }
 
+    /// The center and all gateways keep everything on one Redis.
+    #[must_use]
+    pub fn on_redis(mut self) -> Self {
+        self.redis = true;
+        self
+    }
+
     /// Programs speak here, faster than people: the rates are set out of their way.
     #[must_use]
     pub fn unpaced(mut self) -> Self {
@@ -104,7 +113,8 @@ impl Builder {
         if self.users.is_empty() {
             self.users = ["alice", "bob", "carol"].map(str::to_owned).into();
         }
-        let mut world = World { companies: Vec::new(), center: None, dir: TempDir::with_prefix("intergroup-")? };
+        let mut world =
+            World { companies: Vec::new(), center: None, redis: None, dir: TempDir::with_prefix("intergroup-")? };
         if let Err(problem) = self.fill(&mut world).await {
             bail!("{problem:#}\n{}", world.logs());
         }
@@ -117,6 +127,12 @@ impl Builder {
         let ids = self.companies.iter().map(|(id, _, _)| id.clone());
         let peers: Vec<_> = if self.federated { ids.zip(addresses.clone()).collect() } else { Vec::new() };
         let component_bytes = self.component_bytes.unwrap_or(COMPONENT_BYTES);
+        if self.redis {
+            let mut redis = Redis::new(&above)?;
+            redis.up().await?;
+            world.redis = Some(redis);
+        }
+        let store = world.redis.as_ref().map(Redis::address);
         let servers = try_join_all(self.companies.iter().zip(addresses).map(|((id, _, kind), ip)| {
             let surroundings =
                 Surroundings { above: &above, ip, peers: &peers, nagle: !self.no_nagle, component_bytes };
@@ -127,7 +143,7 @@ impl Builder {
                 return Ok(None);
             }
             let listen = SocketAddr::from((addresses::fresh()?, CENTER_PORT));
-            let mut center = Center { daemon: daemon::center(&above, listen).await?, listen };
+            let mut center = Center { daemon: daemon::center(&above, listen, store.as_deref()).await?, listen };
             if self.unpaced {
                 settings::change(&center.daemon.dir().join("center.toml"), settings::CENTER_UNPACED)?;
             }
@@ -143,7 +159,7 @@ impl Builder {
                 company.ways = Some(Ways { component, link: Relay::start(None).await? });
             }
             if let Some(center) = &world.center {
-                company.enroll(&above, center).await?;
+                company.enroll(&above, center, store.as_deref()).await?;
             }
             world.companies.push(company);
         }
@@ -206,7 +222,7 @@ pub struct Company {
 }
 
 impl Company {
-    async fn enroll(&mut self, above: &std::path::Path, center: &Center) -> Result<()> {
+    async fn enroll(&mut self, above: &std::path::Path, center: &Center, store: Option<&str>) -> Result<()> {
         let code = center.daemon.run(&["enterprise", "add", &self.id, "--display", &self.display]).await?;
         let plan = &self.server.plan;
         let gateway = GatewayPlan {
@@ -217,6 +233,7 @@ impl Company {
             rooms: plan.rooms(),
             domain: plan.domain(),
             proxy: self.ways.as_ref().map(|ways| ways.link.address()),
+            store,
         };
         self.gateway = Some(daemon::gateway(above, &gateway, code.trim()).await?);
         Ok(())
@@ -277,6 +294,8 @@ pub struct World {
     pub companies: Vec<Company>,
     /// The center, if the world has one.
     pub center: Option<Center>,
+    /// The Redis of all of them, if they are on one.
+    pub redis: Option<Redis>,
     // Last, so that it is removed after the processes have ended.
     dir: TempDir,
 }
@@ -321,6 +340,7 @@ impl World {
     pub fn logs(&self) -> String {
         let mut logs: Vec<PathBuf> = self.companies.iter().flat_map(|c| c.server.logs()).collect();
         logs.extend(self.companies.iter().filter_map(|c| Some(c.gateway.as_ref()?.process.log())));
+        logs.extend(self.redis.as_ref().map(|r| r.process.log()));
         logs.extend(self.center.as_ref().map(|c| c.daemon.process.log()));
         logs.sort();
         logs.iter().filter(|log| log.exists()).map(|log| tail(log)).collect()

@@ -101,9 +101,12 @@ impl Daemon {
 }
 
 /// Sets a center up.
-pub(super) async fn center(above: &Path, listen: SocketAddr) -> Result<Daemon> {
+pub(super) async fn center(above: &Path, listen: SocketAddr, store: Option<&str>) -> Result<Daemon> {
     let daemon = Daemon::new("center", program("intergroup-center")?, above)?;
-    daemon.run(&["init", "--name", "Test Hub", "--listen", &listen.to_string()]).await?;
+    let listen = listen.to_string();
+    let mut args = vec!["init", "--name", "Test Hub", "--listen", &listen];
+    args.extend(store.iter().flat_map(|store| ["--store", store]));
+    daemon.run(&args).await?;
     Ok(daemon)
 }
 
@@ -122,6 +125,8 @@ pub(super) struct GatewayPlan<'a> {
     pub(super) domain: String,
     /// The HTTP proxy on the way to the center.
     pub(super) proxy: Option<SocketAddr>,
+    /// The Redis that keeps everything, if one does.
+    pub(super) store: Option<&'a str>,
 }
 
 /// Sets a gateway up and enrols it with a code.
@@ -136,6 +141,7 @@ pub(super) async fn gateway(above: &Path, plan: &GatewayPlan<'_>, code: &str) ->
     if let Some(proxy) = &proxy {
         args.extend(["--proxy", proxy]);
     }
+    args.extend(plan.store.iter().flat_map(|store| ["--store", store]));
     daemon.run(&args).await?;
     daemon.run_with(&["enroll", "-"], code).await?;
     Ok(daemon)

@@ -7,6 +7,7 @@ mod members;
 mod moderation;
 mod number;
 mod pair;
+mod redis;
 mod refusals;
 mod servers;
 mod talk;

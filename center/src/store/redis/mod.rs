@@ -189,6 +189,6 @@ impl Store for RedisStore {
 
     fn figures(&self) -> Vec<(&'static str, u64)> {
         let (commits, again, waited) = self.engine.figures();
-        vec![("commits", commits), ("store-connected-again", again), ("store-waited-ms", waited)]
+        vec![("commits", commits), ("connected-again", again), ("waited-ms", waited)]
     }
 }
