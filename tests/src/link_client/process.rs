@@ -41,7 +41,8 @@ pub fn program() -> &'static Path {
         let folder = profile.expect("a test lies below debug or release").to_owned();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
-        build.args(["build", "-q", "-p", "intergroup-center", "--bin", "intergroup-center"]);
+        // With the whole workspace its dependencies have the features that they were built with: nothing is built twice.
+        build.args(["build", "-q", "--workspace", "--bin", "intergroup-center"]);
         if folder.ends_with("release") {
             build.arg("--release");
         }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::build::{Company, PATIENCE, RETRY, World};
+use crate::client::Person;
 use crate::load::Client;
 
 /// Whether a link that a status describes is up.
@@ -149,6 +150,21 @@ impl Company {
             }
             ensure!(Instant::now() < until, "{}: the list of {number} is {list:?}, not {accounts:?}", self.id);
             sleep(RETRY).await;
+        }
+    }
+
+    /// Returns when a room lets a person in that may still keep out at first.
+    ///
+    /// # Errors
+    /// It does not after a minute.
+    pub async fn room_lets_in(&self, person: &Person, room: &str, nick: &str) -> Result<()> {
+        let (jid, until) = (self.server.room(room), Instant::now() + PATIENCE);
+        loop {
+            match person.join(&jid, nick).await {
+                Ok(()) => return Ok(()),
+                Err(problem) if Instant::now() >= until => return Err(problem),
+                Err(_) => sleep(RETRY).await,
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 use intergroup_tests::client::Person;
+use intergroup_tests::load::Stanza;
 use intergroup_tests::world::{Company, World, run};
 
 use crate::pair::two;
@@ -48,6 +49,25 @@ async fn shows(world: &World, at: &str, number: &str, of: &str, users: &[&str]) 
     let mut wanted: Vec<_> = users.iter().map(|user| format!("{of}/{user}")).collect();
     wanted.sort();
     world.of(at).list_is(number, of, &wanted).await
+}
+
+/// Who is out of a room neither comes in again nor reads its archive.
+async fn stays_out(person: &Person, room: &str, nick: &str) -> Result<()> {
+    ensure!(person.join(room, nick).await.is_err(), "{} was let into {room} again", person.jid);
+    ensure!(person.archive(room).await.is_err(), "{} reads the archive of {room}", person.jid);
+    Ok(())
+}
+
+/// Waits until an occupant of that nick has left the room, as this person sees it.
+async fn has_left(person: &Person, from: usize, room: &str, nick: &str) -> Result<()> {
+    let occupant = format!("{room}/{nick}");
+    let left = |s: &Stanza| {
+        s.name() == "presence"
+            && s.attr("type").as_deref() == Some("unavailable")
+            && s.attr("from").as_deref() == Some(&occupant)
+    };
+    person.hear(from, &format!("{nick} leaving {room}"), left).await?;
+    Ok(())
 }
 
 mod on_servers {
@@ -126,14 +146,14 @@ mod on_servers {
                 company.gateway()?.run(&["member", "add", &number, "bob", "--display", "Bob"]).await?;
                 shows(world, there, &number, here, &["bob"]).await?;
                 let bob = Person::sign_in(&company.server.account("bob")).await?;
-                bob.join(&company.server.room("kept"), "Bob").await?;
+                company.room_lets_in(&bob, "kept", "Bob").await?;
                 bobs.push(bob);
             }
             let [carol_a, carol_g] = &outsiders[..] else { unreachable!("two companies") };
             let [bob_a, bob_g] = &bobs[..] else { unreachable!("two companies") };
             let (acme, globex) = (world.of("acme").server.room("kept"), world.of("globex").server.room("kept"));
             for (carol, room) in [(carol_a, &acme), (carol_g, &globex)] {
-                ensure!(carol.join(room, "Carol").await.is_err(), "{} was let in again", carol.jid);
+                stays_out(carol, room, "Carol").await?;
                 carol.say(room, "an outsider's word").await?;
             }
             bob_a.say(&acme, "secret of Acme").await?;
@@ -142,14 +162,14 @@ mod on_servers {
             bob_a.hear_in(&acme, "Bob (Globex)", "secret of Globex").await?;
             // Removed: out at once, at home and abroad.
             for ((here, there), (bob, room)) in BOTH.into_iter().zip([(bob_a, &acme), (bob_g, &globex)]) {
-                let from = bob.now();
+                let (from, abroad) = (bob.now(), bob_g.now());
                 world.of(here).gateway()?.run(&["member", "remove", &number, "bob"]).await?;
-                bob.hear(from, "being put out", |s| {
-                    s.attr("type").as_deref() == Some("unavailable")
-                        && s.attr("from").as_deref() == Some(&format!("{room}/Bob"))
-                })
-                .await?;
-                ensure!(bob.join(room, "Bob").await.is_err(), "{} was let in again", bob.jid);
+                has_left(bob, from, room, "Bob").await?;
+                if here == "acme" {
+                    // Who spoke for him abroad leaves, too.
+                    has_left(bob_g, abroad, &globex, "Bob (Acme)").await?;
+                }
+                stays_out(bob, room, "Bob").await?;
                 bob.say(room, "a removed person's word").await?;
                 shows(world, there, &number, here, &[]).await?;
             }
