@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use intergroup_gateway::bridge::{Action, Answer, Event, Page, ReadFrom, RequestId, RoomAction, RoomEvent, Ticket};
-use intergroup_gateway::ids::{Life, MessageId, Nick, OccupantId};
+use intergroup_gateway::ids::{MessageId, Nick, OccupantId};
 use intergroup_gateway::store::{Change, Checkpoint};
 use intergroup_schemas::ids::{HistoryHash, N, Seq};
 use intergroup_schemas::link::{Decided, Relay, ResponseBody, SkipReason, Standing, ToCenter, ToGateway};
@@ -53,8 +53,6 @@ pub enum Broken {
     GapIsNotReported,
     /// In a room without archive, what was said is not settled before it is said.
     SaidBeforeItsOutcome,
-    /// The life is not durable: every start enters the room in the first one.
-    OneLife,
     /// Whose an occupant-id is is not durable.
     OccupantsAreForgotten,
     /// A page counts as the whole answer.
@@ -98,7 +96,6 @@ impl Broken {
         Broken::SkipIsNotTold,
         Broken::GapIsNotReported,
         Broken::SaidBeforeItsOutcome,
-        Broken::OneLife,
         Broken::OccupantsAreForgotten,
         Broken::PageIsComplete,
         Broken::MirrorIsNotRepaired,
@@ -327,10 +324,6 @@ impl Saboteur {
             }
             (Broken::PassedIsNotTold, Change::Mapping(m)) => {
                 self.settled = m.settled;
-                Some(Change::Mapping(m))
-            }
-            (Broken::OneLife, Change::Mapping(mut m)) => {
-                m.life = Life(0);
                 Some(Change::Mapping(m))
             }
             (Broken::SeenIsForgotten, Change::Seen { .. }) => None,

@@ -51,7 +51,6 @@ each_is_noticed! {
     skips_are_not_told: SkipIsNotTold,
     gap_of_the_archive_is_not_reported: GapIsNotReported,
     said_before_its_outcome: SaidBeforeItsOutcome,
-    one_life_for_ever: OneLife,
     occupants_not_durable: OccupantsAreForgotten,
     page_taken_as_complete: PageIsComplete,
     missed_changes_of_the_list_are_not_fetched: MirrorIsNotRepaired,
