@@ -1,11 +1,11 @@
 //! The daemon: puts the parts together, runs until it is told to stop.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use intergroup_redis::Files;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::interval;
@@ -19,39 +19,18 @@ use crate::{admin, engine};
 /// How often the server's certificate is looked at.
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(12 * 3600);
 
-/// What a store on Redis needs besides its address.
-#[derive(Debug, Default)]
-pub struct StoreFiles {
-    /// A file with the password.
-    pub password: Option<PathBuf>,
-    /// A file with certificates that it is trusted by.
-    pub authorities: Option<PathBuf>,
-}
-
-impl StoreFiles {
-    fn copy(&self, dir: &Dir) -> Result<()> {
-        for (from, to) in [(&self.password, dir.store_password()), (&self.authorities, dir.store_authorities())] {
-            if let Some(from) = from {
-                let content = fs::read(from).with_context(|| format!("reading {}", from.display()))?;
-                write_private(&to, &content)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Makes a center: its authority, its server certificate, its store and, last, its configuration.
 ///
 /// # Errors
 /// The directory holds a center already, a value makes no sense, or the disk's.
-pub fn init(dir: &Dir, config: &Config, files: &StoreFiles) -> Result<()> {
+pub fn init(dir: &Dir, config: &Config, files: &Files) -> Result<()> {
     config.check()?;
     dir.create()?;
     let now_s = engine::now().0.div_euclid(1000);
     // A first try that broke off has left an authority that nobody knows yet.
     let authority = Authority::create(dir, &config.name, now_s)?;
     ServerCertificate::open(dir, &authority, config.hosts(), now_s)?;
-    files.copy(dir)?;
+    files.copy_into(&dir.0, write_private)?;
     let place = Place::of(dir, config)?;
     if let Place::Embedded(path) = &place {
         // An empty file is an empty database; its companions get the same rights as it has.

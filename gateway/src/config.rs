@@ -45,16 +45,6 @@ impl Dir {
     pub fn store(&self) -> PathBuf {
         self.0.join("gateway.db")
     }
-    /// The password of a store on Redis, where it asks for one.
-    #[must_use]
-    pub fn store_password(&self) -> PathBuf {
-        self.0.join("store-password")
-    }
-    /// Certificates of the authorities that a store on Redis is trusted by, where those are not the system's (PEM).
-    #[must_use]
-    pub fn store_authorities(&self) -> PathBuf {
-        self.0.join("store-ca.pem")
-    }
     /// The socket of the commands.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
+use intergroup_redis::Files;
 use intergroup_schemas::ids::{DisplayName, EnterpriseId, GatewayId, GatewayName, GroupNumber, ListVersion};
 use intergroup_schemas::list::AccountRow;
 use tracing_subscriber::EnvFilter;
@@ -185,7 +186,7 @@ fn perform(command: Command) -> Result<()> {
             let dir = Dir(common.at.dir);
             let (retention, rates) = (Retention::default(), Rates::default());
             let config = Config { name, listen, addresses: address, store, retention, rates };
-            let files = app::StoreFiles { password: store_password_file, authorities: store_ca_file };
+            let files = Files { password: store_password_file, authorities: store_ca_file };
             app::init(&dir, &config, &files)?;
             show::made(&dir, &config, common.json);
             return Ok(());

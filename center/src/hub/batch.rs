@@ -10,6 +10,7 @@ use intergroup_schemas::link::{Decided, Response, ResponseBody, ToGateway, Welco
 use super::Hub;
 use super::action::{Action, AdminReply};
 use super::event::{AdminId, LinkId, Ticket};
+use super::group::{Group, Head};
 use crate::store::Change;
 
 /// The epochs that a hello named.
@@ -23,8 +24,8 @@ pub(super) struct Batch {
     pub(super) marks: Vec<(GroupNumber, GatewayId, Epoch)>,
     /// Members that came further.
     pub(super) members: BTreeSet<(GroupNumber, GatewayId)>,
-    /// Groups with new entries.
-    pub(super) appended: BTreeMap<GroupNumber, Seq>,
+    /// Groups with new entries, and how far each will have come.
+    pub(super) appended: BTreeMap<GroupNumber, Head>,
     /// Origins to be told of refusals by members' rooms.
     pub(super) fates: Vec<(GroupNumber, GatewayId, Seq)>,
     /// Groups whose log was cut before a member had all of it.
@@ -64,8 +65,8 @@ impl Hub {
             }
         }
         let changes = std::mem::take(&mut batch.changes);
-        for (number, seq) in &mut batch.appended {
-            *seq = self.groups.get(number).map_or(*seq, |g| g.head);
+        for (number, head) in &mut batch.appended {
+            *head = self.groups.get(number).map_or(*head, Group::newest);
         }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
@@ -92,9 +93,9 @@ impl Hub {
             }
             self.tell_decided(number, &gateway, &epoch);
         }
-        for (number, seq) in batch.appended {
+        for (number, head) in batch.appended {
             let Some(group) = self.groups.get_mut(&number) else { continue };
-            group.commit(seq);
+            group.commit(head);
             let members: Vec<_> = group.members.keys().cloned().collect();
             let members: Vec<_> = members.iter().filter_map(|g| self.listening(g)).collect();
             for link in members {

@@ -258,7 +258,7 @@ impl Hub {
         self.cached_bytes += group.tail_bytes - before;
         let place = (record.seq, record.hash, record.list);
         self.batch.changes.push(store::Change::Group(group.meta.clone()));
-        self.batch.appended.insert(number, record.seq);
+        self.batch.appended.insert(number, group.newest());
         self.batch.changes.push(store::Change::Append(record));
         Some(place)
     }

@@ -15,6 +15,14 @@ use crate::hub::event::LinkId;
 use crate::hub::run::{Stretch, stretches};
 use crate::store::{self, Fate, GroupState, MILESTONE, Member, Milestone, Record, RecordKind};
 
+/// How far a group has come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    pub(super) seq: Seq,
+    pub(super) list: ListVersion,
+    pub(super) digest: ListDigest,
+}
+
 /// A group in memory. Seqs up to `committed` are on disk; those up to `head` have been given.
 #[derive(Debug)]
 pub(super) struct Group {
@@ -198,19 +206,17 @@ impl Group {
         self.append(RecordKind::Change(change), self.meta.list, now)
     }
 
-    /// Everything up to `seq` is on disk.
-    pub(super) fn commit(&mut self, seq: Seq) {
-        let new = (self.committed.next().0..=seq.0).map_while(|seq| self.cached(Seq(seq)));
+    /// The entry that was given last, with the user list there.
+    pub(super) fn newest(&self) -> Head {
+        Head { seq: self.head, list: self.meta.list, digest: self.meta.digest }
+    }
+
+    /// Everything up to there is on disk.
+    pub(super) fn commit(&mut self, head: Head) {
+        let new = (self.committed.next().0..=head.seq.0).map_while(|seq| self.cached(Seq(seq)));
         self.fresh = stretches(new);
-        for seq in self.committed.next().0..=seq.0 {
-            let Some(Record { kind: RecordKind::Change(change), list, .. }) = self.cached(Seq(seq)) else { continue };
-            let digest = match change {
-                Change::Listed { digest, .. } | Change::Unlisted { digest, .. } => *digest,
-                _ => self.committed_list.1,
-            };
-            self.committed_list = (*list, digest);
-        }
-        self.committed = seq;
+        self.committed_list = (head.list, head.digest);
+        self.committed = head.seq;
     }
 
     /// The run that begins at a place, of those that have just come on disk.

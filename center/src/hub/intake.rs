@@ -346,7 +346,7 @@ impl Hub {
             {
                 known.extend(source);
             }
-            self.batch.appended.insert(relay.group, record.seq);
+            self.batch.appended.insert(relay.group, group.newest());
             self.batch.changes.push(Change::Append(record));
             self.counters.stored += 1;
         }

@@ -1,10 +1,9 @@
 //! Where a center's store is: in its directory, or on a Redis.
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use intergroup_redis::{Password, Settings};
+use anyhow::Result;
+use intergroup_redis::Settings;
 
 use super::embedded::EmbeddedStore;
 use super::redis::RedisStore;
@@ -27,17 +26,7 @@ impl Place {
     /// It is not an address, or a file of it cannot be read.
     pub fn of(dir: &Dir, config: &Config) -> Result<Self> {
         let Some(address) = &config.store else { return Ok(Place::Embedded(dir.store())) };
-        let read = |path: PathBuf| match fs::read(&path) {
-            Ok(content) => Ok(Some(content)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e).with_context(|| format!("reading {}", path.display())),
-        };
-        let password = read(dir.store_password())?.map(String::from_utf8).transpose();
-        Ok(Place::Redis(Box::new(Settings {
-            address: address.parse().context("store")?,
-            password: password.context("the store's password is not text")?.map(|text| Password::new(&text)),
-            authorities: read(dir.store_authorities())?,
-        })))
+        Ok(Place::Redis(Box::new(Settings::in_dir(&dir.0, address)?)))
     }
 
     /// Opens the store for writing, or makes it.

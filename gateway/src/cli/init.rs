@@ -1,8 +1,7 @@
 //! `init`: makes a gateway in its directory.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, bail, ensure};
+use intergroup_redis::Files;
 use intergroup_schemas::address::split_address;
 
 use super::args::{Common, Init};
@@ -17,7 +16,7 @@ const PROXY_VARIABLE: &str = "INTERGROUP_GATEWAY_PROXY";
 
 pub(super) fn run(common: &Common, init: Init) -> Exit {
     let dir = common.dir();
-    let files = StoreFiles { password: init.store_password_file.clone(), authorities: init.store_ca_file.clone() };
+    let files = Files { password: init.store_password_file.clone(), authorities: init.store_ca_file.clone() };
     let made = gather(init).and_then(|(config, secret)| make(&dir, &config, &secret, &files).map(|()| config));
     match made {
         Ok(config) => {
@@ -115,29 +114,10 @@ fn proxy(flag: Option<String>, variable: Option<String>) -> Result<Option<String
     Ok(flag.or(variable.filter(|v| !v.is_empty())))
 }
 
-/// What a store on Redis needs besides its address.
-#[derive(Debug, Default)]
-struct StoreFiles {
-    password: Option<PathBuf>,
-    authorities: Option<PathBuf>,
-}
-
-impl StoreFiles {
-    fn copy(&self, dir: &Dir) -> Result<()> {
-        for (from, to) in [(&self.password, dir.store_password()), (&self.authorities, dir.store_authorities())] {
-            if let Some(from) = from {
-                let content = std::fs::read(from).with_context(|| format!("reading {}", from.display()))?;
-                write_private(&to, &content)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn make(dir: &Dir, config: &Config, secret: &Secret, files: &StoreFiles) -> Result<()> {
+fn make(dir: &Dir, config: &Config, secret: &Secret, files: &Files) -> Result<()> {
     dir.create()?;
     write_private(&dir.secret(), secret.expose().as_bytes())?;
-    files.copy(dir)?;
+    files.copy_into(&dir.0, write_private)?;
     Place::of(dir, config)?.open().context("making the store")?;
     // Last: a directory with this file is a gateway.
     config.write(dir)
@@ -169,13 +149,13 @@ mod tests {
         std::fs::write(&file, "s3cret\n").unwrap();
         let dir = Dir(parent.path().join("gateway"));
         let (config, secret) = gather(flags(&file)).unwrap();
-        let files = StoreFiles { password: Some(file.clone()), authorities: None };
+        let files = Files { password: Some(file.clone()), authorities: None };
         make(&dir, &config, &secret, &files).unwrap();
         assert_eq!(Config::load(&dir).unwrap(), config);
         assert_eq!(read_secret(&dir.secret()).unwrap().expose(), "s3cret");
         assert!(dir.store().exists());
         Place::of(&dir, &config).unwrap().open().unwrap().load().unwrap();
-        for path in [dir.config(), dir.secret(), dir.store_password()] {
+        for path in [dir.config(), dir.secret(), Files::password_in(&dir.0)] {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         }

@@ -13,6 +13,7 @@ mod batch;
 mod connection;
 mod durable;
 mod engine;
+mod files;
 mod script;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -23,6 +24,7 @@ pub use address::{Address, BadAddress};
 pub use batch::{Append, Batch, Key, NUMBER, Row, Slot};
 pub use connection::{Password, Settings};
 pub use engine::{Engine, LogRow};
+pub use files::Files;
 
 /// Why a store on Redis cannot serve. Nothing of a batch that was refused is there, but for a Cluster, where slots that came first
 /// may have theirs.

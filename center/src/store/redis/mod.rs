@@ -1,7 +1,7 @@
 //! The store on Redis: for centers that keep their state beside them, or have a Redis that is watched and copied anyway.
 //!
 //! In: batches from one thread, each one atomic script under the owner's fence. Out: the snapshot, and pages of logs and lists.
-//! Never here: how batches become atomic, and what happens when Redis is away (`redis/src`).
+//! Never here: how batches become atomic, and what happens when Redis is away (`schemas/redis/src`).
 //!
 //! What a commit appends to a group is one entry of the group's stream, packed as in the embedded store.
 

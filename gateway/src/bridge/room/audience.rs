@@ -56,10 +56,7 @@ impl Room {
 
     /// The archive has one of our announcements here: whom people speak to behind it.
     pub(super) fn announced_at(&mut self, cx: &mut Context, id: &MessageId, stamp: Timestamp) -> Option<Audience> {
-        let Some(behind) = self.audience_behind(cx, id) else {
-            self.heard_announcement(cx, id);
-            return self.announced_unseen(cx, id);
-        };
+        let Some(behind) = self.audience_behind(cx, id) else { return self.announced_unseen(cx, id) };
         let news = self.mapping.news.iter_mut().find(|news| news.list == behind.list)?;
         if news.since.replace(stamp) != Some(stamp) {
             self.dirty(cx);

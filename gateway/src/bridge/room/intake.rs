@@ -105,13 +105,19 @@ impl Room {
         }
     }
 
-    /// A result of a gap-free read behind the floor. Says whether we said it.
-    pub(super) fn archived(&mut self, cx: &mut Context, message: RoomMessage, late: bool, audience: Audience) -> bool {
-        let Some(id) = message.stanza_id.clone() else { return false };
+    /// A result of a gap-free read behind the floor. Says who of ours said it, if we did.
+    pub(super) fn archived(
+        &mut self,
+        cx: &mut Context,
+        message: RoomMessage,
+        late: bool,
+        audience: Audience,
+    ) -> Option<Who> {
+        let id = message.stanza_id.clone()?;
         let author = self.author(&message);
-        if let Author::Ours(who) = &author {
-            self.is_ours(cx, who, &message, false);
-            return true;
+        if let Author::Ours(who) = author {
+            self.is_ours(cx, &who, &message, false);
+            return Some(who);
         }
         if let (Author::Unknown(Some(occupant)), Some(said)) = (&author, &message.id) {
             self.archive.perhaps_ours.entry(occupant.clone()).or_default().push((said.clone(), id.clone()));
@@ -120,7 +126,7 @@ impl Room {
             if let Author::Person(author) = &author {
                 self.archived_again(cx, author, &message);
             }
-            return false;
+            return None;
         }
         self.saw(cx, &id);
         if late {
@@ -135,7 +141,7 @@ impl Room {
             }
             Author::Unknown(occupant) => self.unknown(cx, message, occupant, id, audience),
         }
-        false
+        None
     }
 
     /// Nothing crosses any more. (Without archive, from the moment on at which the end was asked for.)

@@ -236,9 +236,7 @@ impl Room {
         if decided < self.mapping.decided {
             // The center lost its end; what is still kept here goes again.
             self.report(cx, Level::Warning, "the center has lost messages that it had stored: they are sent again");
-            self.mapping.decided = decided;
-            self.own_undecided(decided);
-            self.dirty(cx);
+            self.undecide(cx, decided);
         }
         self.outbox.go_on_from(decided.next());
     }
@@ -323,12 +321,17 @@ impl Room {
         if self.outbox.expected.replace(expect.n) != Some(expect.n) {
             cx.count("out-of-turn");
             if expect.n <= self.mapping.decided {
-                self.mapping.decided = N(expect.n.0 - 1);
-                self.own_undecided(self.mapping.decided);
-                self.dirty(cx);
+                self.undecide(cx, N(expect.n.0 - 1));
             }
             self.outbox.go_on_from(expect.n);
         }
+    }
+
+    /// The center has not decided what it had decided behind this.
+    fn undecide(&mut self, cx: &mut Context, decided: N) {
+        self.mapping.decided = decided;
+        self.own_undecided(decided);
+        self.dirty(cx);
     }
 
     pub(super) fn confirm(&mut self, cx: &mut Context, n: N) {

@@ -337,8 +337,9 @@ impl Room {
             read.audience = self.audience_at(place.stamp, read.audience);
         }
         let id = message.id.clone();
-        if self.archived(cx, message, late, read.audience) {
-            if let Some(news) = id.as_ref().and_then(|id| self.announced_at(cx, id, place.stamp)) {
+        if let Some(who) = self.archived(cx, message, late, read.audience) {
+            let announcement = id.as_ref().filter(|_| who == Who::Ear);
+            if let Some(news) = announcement.and_then(|id| self.announced_at(cx, id, place.stamp)) {
                 read.audience = news;
             }
             read.ours.extend(id);

@@ -324,9 +324,7 @@ impl Room {
         cx.dirty(m.group);
         off
     }
-}
 
-impl Room {
     /// Keeps some places of the stream, ever further apart, by which a forked log is compared.
     pub(super) fn remember_place(&mut self) {
         const STEP: u64 = 32;

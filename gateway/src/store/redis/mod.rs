@@ -2,7 +2,7 @@
 //!
 //! In: batches from one thread, each one atomic script under the owner's fence. Out: rows as what they mean. Never here: group
 //! commit, which is the caller's (`store/task.rs`); how batches become atomic, and what happens when Redis is away
-//! (`redis/src`).
+//! (`schemas/redis/src`).
 
 mod read;
 mod write;
