@@ -10,4 +10,5 @@ mod pair;
 mod redis;
 mod refusals;
 mod servers;
+mod standing;
 mod talk;

@@ -197,8 +197,11 @@ async fn outsiders_find_nothing(pair: &Pair<'_>) -> Result<()> {
 
 mod on_servers {
     use super::*;
+    use intergroup_tests::world::{Flow, run};
+    use serde_json::Value;
+
     use crate::check;
-    use crate::pair::checks;
+    use crate::pair::{checks, two};
 
     #[tokio::test]
     async fn groups_are_addressed_by_number() -> Result<()> {
@@ -210,6 +213,66 @@ mod on_servers {
             check!(who_joins_the_number_is_sent_to_the_room),
             check!(outsiders_find_nothing),
         ])
+        .await
+    }
+
+    /// What the status says of a room, as a number.
+    fn figure(status: &Value, room: &str, name: &str) -> Option<u64> {
+        let rooms = status["rooms"].as_array()?;
+        rooms.iter().find(|r| r["room"] == room)?[name].as_u64()
+    }
+
+    /// Killed with the message on disk and undecided, and with it decided and on its way into the room.
+    #[tokio::test]
+    async fn a_killed_gateway_says_what_was_written_to_the_number_once() -> Result<()> {
+        run(two(), async |world| {
+            let pair = Pair::share(world, "killed").await?;
+            pair.still_talks().await?;
+            let address = number(&pair, "acme");
+            let Pair { alice, bob, acme, globex, .. } = pair;
+            let write = |id: &str, text: &str| {
+                let head = format!("<message xmlns='jabber:client' type='chat' id='{id}' to='{address}'>");
+                format!("{head}<body>{text}</body></message>")
+            };
+            let words = ["the first", "killed before its place", "killed before the room"];
+            // From here on the one who speaks for her is in the room.
+            alice.send(&write("n0", words[0])).await?;
+            alice.hear_in(&acme, "Alice (Acme)", words[0]).await?;
+            bob.hear_in(&globex, "Alice (Acme)", words[0]).await?;
+            for (text, decided) in [(words[1], false), (words[2], true)] {
+                let company = world.of("acme");
+                let ways = company.ways.as_ref().context("there are relays")?;
+                ways.link.set(Flow::Held);
+                alice.send(&write("n1", text)).await?;
+                let waits = |status: &Value| figure(status, &acme, "waiting") > Some(0);
+                company.status_is("the message is on disk", waits).await?;
+                if decided {
+                    ways.component.set(Flow::Held);
+                    ways.link.set(Flow::Open);
+                    bob.hear_in(&globex, "Alice (Acme)", text).await?;
+                    let is_due = |status: &Value| figure(status, &acme, "received") > figure(status, &acme, "settled");
+                    company.status_is("the message is due in the room", is_due).await?;
+                }
+                world.at("acme").gateway_mut()?.process.kill();
+                let ways = world.of("acme").ways.as_ref().context("there are relays")?;
+                ways.component.set(Flow::Open);
+                ways.link.set(Flow::Open);
+                world.at("acme").gateway_mut()?.process.start()?;
+                alice.hear_in(&acme, "Alice (Acme)", text).await?;
+                bob.hear_in(&globex, "Alice (Acme)", text).await?;
+            }
+            // What is said now comes behind whatever was on its way.
+            bob.say(&globex, "nothing follows").await?;
+            alice.hear_in(&acme, "Bob (Globex)", "nothing follows").await?;
+            for (person, room) in [(&alice, &acme), (&bob, &globex)] {
+                let archive = person.archive(room).await?;
+                for text in words {
+                    let count = archive.iter().filter(|s| s.text("body").as_deref() == Some(text)).count();
+                    ensure!(count == 1, "{room} has {text:?} {count} times");
+                }
+            }
+            Ok(())
+        })
         .await
     }
 }
