@@ -37,7 +37,8 @@ impl Company {
     /// # Errors
     /// The server refuses it.
     pub async fn make_room_with(&self, owner: &str, room: &str, settings: &[(&str, &str)]) -> Result<()> {
-        let mut client = Client::connect(&self.server.account(owner), "make-room").await?;
+        // Of each resource there is one: a second one of the same name would end the first, while it makes another room.
+        let mut client = Client::connect(&self.server.account(owner), &format!("make-{room}")).await?;
         let room = self.server.room(room);
         client.join(&room, owner).await?;
         let fields: String =
@@ -70,17 +71,26 @@ impl World {
     /// # Errors
     /// A command fails, or a room does not get ready.
     pub async fn connect(&self, room: &str) -> Result<String> {
+        self.connect_with(room, &[]).await
+    }
+
+    /// Connects rooms of that name, which exist, in one group, with these arguments more on `group create` and `group join`.
+    ///
+    /// # Errors
+    /// A command fails, or a room does not get ready.
+    pub async fn connect_with(&self, room: &str, more: &[&str]) -> Result<String> {
         let (first, others) = self.companies.split_first().context("a world without companies")?;
         let owner = first.gateway()?;
-        let printed = first.run_connected(&["group", "create", &format!("About {room}"), "--room", room]).await?;
+        let name = format!("About {room}");
+        let printed = first.run_connected(&[&["group", "create", &name, "--room", room], more].concat()).await?;
         let number: String =
             printed.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
         ensure!(!number.is_empty(), "group create printed no number: {printed}");
-        for other in others {
+        for other in others.iter().filter(|other| other.id == other.enterprise) {
             owner.run(&["group", "allow", &number, &other.id]).await?;
         }
         for other in others {
-            other.run_connected(&["group", "join", &number, "--room", room]).await?;
+            other.run_connected(&[&["group", "join", &number, "--room", room], more].concat()).await?;
         }
         for company in &self.companies {
             company.room_ready(room).await?;
@@ -119,7 +129,7 @@ impl Company {
     /// # Errors
     /// It does not say so after a minute.
     pub async fn room_shared(&self, reader: &str, room: &str, number: &str) -> Result<()> {
-        let mut client = Client::connect(&self.server.account(reader), "reader").await?;
+        let mut client = Client::connect(&self.server.account(reader), &format!("read-{room}")).await?;
         let (room, notice) = (self.server.room(room), format!("{SHARED} {number} "));
         client.join(&room, &format!("{reader} (reading)")).await?;
         let until = Instant::now() + PATIENCE;

@@ -227,7 +227,7 @@ mod on_servers {
     async fn a_killed_gateway_says_what_was_written_to_the_number_once() -> Result<()> {
         run(two(), async |world| {
             let pair = Pair::share(world, "killed").await?;
-            pair.still_talks().await?;
+            listed(&pair).await?;
             let address = number(&pair, "acme");
             let Pair { alice, bob, acme, globex, .. } = pair;
             let write = |id: &str, text: &str| {
@@ -237,7 +237,7 @@ mod on_servers {
             let words = ["the first", "killed before its place", "killed before the room"];
             // From here on the one who speaks for her is in the room.
             alice.send(&write("n0", words[0])).await?;
-            alice.hear_in(&acme, "Alice (Acme)", words[0]).await?;
+            alice.hear_in(&acme, "Alice Smith (Acme)", words[0]).await?;
             bob.hear_in(&globex, "Alice (Acme)", words[0]).await?;
             for (text, decided) in [(words[1], false), (words[2], true)] {
                 let company = world.of("acme");
@@ -258,7 +258,7 @@ mod on_servers {
                 ways.component.set(Flow::Open);
                 ways.link.set(Flow::Open);
                 world.at("acme").gateway_mut()?.process.start()?;
-                alice.hear_in(&acme, "Alice (Acme)", text).await?;
+                alice.hear_in(&acme, "Alice Smith (Acme)", text).await?;
                 bob.hear_in(&globex, "Alice (Acme)", text).await?;
             }
             // What is said now comes behind whatever was on its way.
