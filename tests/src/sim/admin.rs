@@ -24,12 +24,13 @@ impl Firm {
             self.command(net, command);
         }
         if self.me == 0 && self.mapping().is_some() && net.center.joined() < COMPANIES.len() {
-            for other in &COMPANIES[1..] {
-                let enterprise = other.parse().expect("an enterprise id");
+            for other in 1..COMPANIES.len() {
+                let enterprise = self.layout.enterprise(other).parse().expect("an enterprise id");
                 self.command(net, Command::Allow { group: GROUP, enterprise });
             }
         }
-        if waits || net.center.joined() < COMPANIES.len() {
+        let others = self.name_somebody(net);
+        if waits || others || net.center.joined() < COMPANIES.len() {
             net.wake(self.me, 300, Wake::Ask(self.gateway.life));
         }
     }

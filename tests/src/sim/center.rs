@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use intergroup_center::hub::{Action, AdminId, AdminRequest, Config, Event, Hub, LinkId, Proof, Reader, Ticket};
 use intergroup_center::store::memory::MemoryStore;
 use intergroup_center::store::{Change, Fate, Member, PageQuery, Record, RecordKind, Store};
-use intergroup_schemas::ids::{GatewayId, GroupNumber, ListVersion, Seq};
+use intergroup_schemas::ids::{EnterpriseId, GatewayId, GatewayName, GroupNumber, ListVersion, Seq};
 use intergroup_schemas::link::{Bye, Change as GroupChange, Timestamp, ToCenter, ToGateway, encode};
 
 use super::disk::{Disk, Image};
 use super::lists_check::CentersList;
+use super::names::Layout;
 use super::net::{Due, LinkNo, Net};
 use super::saboteur::Broken;
 
@@ -45,6 +46,8 @@ pub(super) struct CenterPlan {
     pub(super) credit: u32,
     /// See above.
     pub(super) relay_window: u32,
+    /// Which enterprises there are.
+    pub(super) layout: Layout,
 }
 
 impl CenterPlan {
@@ -57,7 +60,8 @@ impl CenterPlan {
 impl Default for CenterPlan {
     fn default() -> Self {
         let Config { window, credit, relay_window, .. } = Config::default();
-        Self { cache_bytes: 1 << 24, retention_bytes: 1 << 30, window, credit, relay_window }
+        let layout = Layout::default();
+        Self { cache_bytes: 1 << 24, retention_bytes: 1 << 30, window, credit, relay_window, layout }
     }
 }
 
@@ -88,11 +92,6 @@ pub(super) struct Center {
     entropy: [u8; 32],
 }
 
-/// A company's gateway, as its certificate names it.
-pub(super) fn gateway_id(company: usize) -> GatewayId {
-    format!("{}/main", COMPANIES[company]).parse().expect("a gateway id")
-}
-
 /// SHA-256 of a company's certificate.
 pub(super) fn certificate(company: usize) -> [u8; 32] {
     [u8::try_from(company + 1).expect("few companies"); 32]
@@ -105,10 +104,10 @@ impl Center {
         let mut hub = Hub::new(store.load().expect("memory can be read"), Config { entropy, ..Config::default() });
         let now = Timestamp(super::net::EPOCH_MS);
         for company in 0..COMPANIES.len() {
-            let (gateway, secret) = (gateway_id(company), certificate(company));
+            let (gateway, secret) = (plan.layout.gateway(company), certificate(company));
             let expires = Timestamp(i64::MAX);
             let display = None;
-            let again = false;
+            let again = plan.layout.branches && company == 1;
             let add = AdminRequest::AddEnterprise { gateway: gateway.clone(), display, secret, expires, again };
             let certify = AdminRequest::Certify { gateway, certificate: secret, expires, proof: Proof::Code(secret) };
             for request in [add, certify] {
@@ -150,14 +149,17 @@ impl Center {
     /// When a company belonged to the group.
     pub(super) fn memberships(&self, company: usize) -> Vec<Membership> {
         let mut all: Vec<Membership> = Vec::new();
+        let id = self.plan.layout.gateway(company);
+        let is_it =
+            |enterprise: &EnterpriseId, gateway: &GatewayName| *enterprise == id.enterprise && *gateway == id.gateway;
         for record in self.book.values() {
             let RecordKind::Change(change) = &record.kind else { continue };
             let mut ends = false;
             match change {
-                GroupChange::Joined { enterprise, .. } if enterprise.as_str() == COMPANIES[company] => {
+                GroupChange::Joined { enterprise, gateway, .. } if is_it(enterprise, gateway) => {
                     all.push(Membership { from: record.seq, until: None, list: record.list });
                 }
-                GroupChange::Left { enterprise, .. } => ends = enterprise.as_str() == COMPANIES[company],
+                GroupChange::Left { enterprise, gateway, .. } => ends = is_it(enterprise, gateway),
                 GroupChange::Deleted {} => ends = true,
                 _ => {}
             }
@@ -283,7 +285,7 @@ impl<W> Net<W> {
     }
 
     pub(super) fn center_link_opened(&mut self, link: LinkNo, company: usize) {
-        let (gateway, certificate) = (gateway_id(company), certificate(company));
+        let (gateway, certificate) = (self.center.plan.layout.gateway(company), certificate(company));
         self.center_event(Event::LinkOpened { link: LinkId(link), gateway, certificate });
     }
 

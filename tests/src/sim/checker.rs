@@ -10,7 +10,7 @@ use intergroup_schemas::ids::Seq;
 use intergroup_schemas::link::{Deliver, ToGateway, decode};
 
 use super::archive::{Author, Entry, text};
-use super::center::{COMPANIES, Membership, gateway_id};
+use super::center::{COMPANIES, Membership};
 use super::company::{Firm, GROUP};
 use super::flavour::OccupantIds;
 use super::lists_check;
@@ -77,12 +77,13 @@ pub(super) fn complaints(world: &mut World<Firm>) -> Vec<String> {
     order_in_log(world, &log, &mut out);
     // What ends a server's stream takes others' words along.
     let poisoned = world.companies.iter().any(|firm| firm.people.said.iter().any(|said| said.kind == Kind::Poison));
+    let layout = world.net.center.plan.layout;
     for me in 0..COMPANIES.len() {
         said(&mut world.companies[me], &log, &mut out);
         if !world.companies[me].server.ruined {
             let fates = world.net.center.fates();
             let fates: BTreeMap<Seq, Condition> =
-                fates.into_iter().filter(|f| f.member == gateway_id(me)).map(|f| (f.seq, f.condition)).collect();
+                fates.into_iter().filter(|f| f.member == layout.gateway(me)).map(|f| (f.seq, f.condition)).collect();
             let log_is = Log {
                 entries: &log,
                 memberships: world.net.center.memberships(me),
@@ -97,15 +98,15 @@ pub(super) fn complaints(world: &mut World<Firm>) -> Vec<String> {
 }
 
 fn members(world: &mut World<Firm>) -> BTreeMap<usize, Member> {
-    let all = world.net.center.members();
-    let of = |me: usize| all.iter().find(|m| m.group == GROUP && m.gateway == gateway_id(me)).cloned();
+    let (all, layout) = (world.net.center.members(), world.net.center.plan.layout);
+    let of = |me: usize| all.iter().find(|m| m.group == GROUP && m.gateway == layout.gateway(me)).cloned();
     (0..COMPANIES.len()).filter_map(|me| Some((me, of(me)?))).collect()
 }
 
 fn log(world: &World<Firm>, out: &mut Vec<String>) -> Vec<Logged> {
     let mut log: Vec<Logged> = Vec::new();
     let mut seen: BTreeMap<String, Seq> = BTreeMap::new();
-    let mut next = 0;
+    let (mut next, layout) = (0, world.net.center.plan.layout);
     for ((_, seq), record) in world.net.center.book.iter().filter(|((g, _), _)| *g == GROUP) {
         next += 1;
         if seq.0 != next {
@@ -121,8 +122,8 @@ fn log(world: &World<Firm>, out: &mut Vec<String>) -> Vec<Logged> {
         if let Some(before) = seen.insert(text.clone(), *seq) {
             out.push(format!("twice in the log: {text} at {before} and {seq}"));
         }
-        let company = (0..COMPANIES.len()).find(|c| gateway_id(*c) == *origin).unwrap_or(0);
-        let user = USERS.iter().position(|u| *u == deliver.user.as_str());
+        let company = (0..COMPANIES.len()).find(|c| layout.gateway(*c) == *origin).unwrap_or(0);
+        let user = (0..USERS.len()).find(|user| layout.user_id(company, *user) == deliver.user.as_str());
         let count = text.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(0);
         log.push(Logged { record: record.clone(), deliver, company, user, text, count });
     }
@@ -152,15 +153,24 @@ fn order_in_log(world: &World<Firm>, log: &[Logged], out: &mut Vec<String>) {
     }
 }
 
+/// Another branch of the room's own company.
+const BRANCH: &str = "branch";
+
 /// Whether nobody else belongs to the group, by what a room's people were told before a place.
-fn alone(entries: &[Entry], at: usize) -> bool {
+fn alone(entries: &[Entry], at: usize, enterprise: &str) -> bool {
     let mut others: Option<BTreeSet<&str>> = None;
+    // Who joins beside a branch of another company is told of, too, and changes nothing.
+    let branch = format!("nother branch of {enterprise}");
+    let known = |words: &str| {
+        let company = COMPANIES.into_iter().find(|company| words.starts_with(company));
+        company.or_else(|| words[1..].starts_with(&branch).then_some(BRANCH))
+    };
     for entry in entries[..at].iter().filter(|entry| entry.author == Author::Ours(Who::Ear)) {
         let text = entry.text();
         if let Some((_, with)) = text.split_once("shared from now on").and_then(|(_, rest)| rest.split_once("with:")) {
-            others = Some(COMPANIES.into_iter().filter(|company| with.contains(company)).collect());
+            others = Some(with.trim_start().split(", ").filter_map(known).collect());
         }
-        let Some(company) = COMPANIES.into_iter().find(|company| text.starts_with(company)) else { continue };
+        let Some(company) = known(&text) else { continue };
         if text.contains("has joined") {
             others.get_or_insert_default().insert(company);
         } else if text.contains("has left") {
@@ -199,7 +209,7 @@ fn said(firm: &mut Firm, log: &[Logged], out: &mut Vec<String>) {
         if is_in && shared.is_some_and(|(_, may)| !may) {
             out.push(format!("{} was said while its room was not shared and crossed", said.text));
         }
-        let alone = at.is_some_and(|at| alone(&entries, at));
+        let alone = at.is_some_and(|at| alone(&entries, at, firm.layout.enterprise(me)));
         // What a server forgets of such lines is not said again.
         // Nor is the line that the last other company has left known again by a gateway that forgot to have said it; what
         // crosses then is for nobody.

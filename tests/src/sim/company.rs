@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use intergroup_gateway::bridge::{Action, Affiliation, Bridge, Event, Level, RequestId, RoomAction, Ticket};
 use intergroup_gateway::ids::RoomJid;
 use intergroup_gateway::store::memory::MemoryStore;
-use intergroup_gateway::store::{Change, Mapping, Store};
+use intergroup_gateway::store::{Change, Mapping, Source, Store};
 use intergroup_schemas::ids::{AccountId, Epoch, GroupNumber, N, Seq};
 use intergroup_schemas::link::{Decided, ToCenter, ToGateway};
 
-use super::center::{COMPANIES, gateway_id};
+use super::center::COMPANIES;
 use super::disk::Image;
 use super::faults::CompanyFault;
 use super::flavour::Flavour;
 use super::gateway::Gateway;
 use super::lists::{Lists, Turn};
 use super::moves::{Moves, Wish};
-use super::names::{self, action_names, brief, change_name, request_of};
+use super::names::{self, Layout, action_names, brief, change_name, request_of};
 use super::net::{LinkNo, Net};
 use super::people::{Kind, People};
 use super::saboteur::Broken;
@@ -107,6 +107,7 @@ impl Wake {
 /// See the module.
 pub(super) struct Firm {
     pub(super) me: usize,
+    pub(super) layout: Layout,
     pub(super) room: RoomJid,
     pub(super) gateway: Gateway,
     /// A second process on a copy of the store, while there is one.
@@ -119,6 +120,8 @@ pub(super) struct Firm {
     pub(super) people: People,
     pub(super) moves: Moves,
     pub(super) lists: Lists,
+    /// Where the company's part of the list comes from.
+    pub(super) source: Source,
     /// What the center refused of what was said here.
     pub(super) refused: BTreeSet<String>,
     /// What is on its way, by its number.
@@ -126,7 +129,15 @@ pub(super) struct Firm {
 }
 
 impl Firm {
-    pub(super) fn new(me: usize, flavour: Flavour, key: [u8; 32], skew_ms: i64) -> Self {
+    /// A company whose members come from what fits its room, or, `by_command`, from commands.
+    pub(super) fn new(
+        (me, layout): (usize, Layout),
+        flavour: Flavour,
+        key: [u8; 32],
+        skew_ms: i64,
+        by_command: bool,
+    ) -> Self {
+        let source = if by_command { Source::Explicit } else { Source::of_room(flavour.members_only) };
         let mut server = Server::new(flavour, skew_ms);
         if server.room.members_only {
             for user in 0..names::STRANGER {
@@ -135,6 +146,7 @@ impl Firm {
         }
         Self {
             me,
+            layout,
             room: names::room(me),
             gateway: Gateway::new(MemoryStore::new(key)),
             twin: None,
@@ -144,6 +156,7 @@ impl Firm {
             people: People::default(),
             moves: Moves::default(),
             lists: Lists::default(),
+            source,
             refused: BTreeSet::new(),
             relayed: BTreeMap::new(),
         }
@@ -357,7 +370,7 @@ impl Company for Firm {
                         .center
                         .members()
                         .iter()
-                        .find(|m| m.group == GROUP && m.gateway == gateway_id(self.me))
+                        .find(|m| m.group == GROUP && m.gateway == self.layout.gateway(self.me))
                         .map(|m| m.settled);
                     self.gateway.told_at_restore = self.gateway.told_at_restore.or(told);
                 }

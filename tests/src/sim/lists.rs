@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use intergroup_gateway::bridge::{Affiliation, Command, CommandId, PersonEdit, Reply};
 use intergroup_gateway::ids::StanzaId;
-use intergroup_gateway::store::Change;
+use intergroup_gateway::store::{Change, Source};
 use intergroup_schemas::link::Edit;
 use intergroup_schemas::list::{AccountEdit, Listed, Role};
 
@@ -35,6 +35,8 @@ struct Stand {
     /// Taken off by an administrator: coming is not enough.
     barred: bool,
     affiliation: Affiliation,
+    /// Where commands alone say who is on the list: whether they have put the person there. None: nobody can tell.
+    named: Option<bool>,
     /// None: a command was not answered, or its answer was forgotten.
     role: Option<Role>,
 }
@@ -60,7 +62,12 @@ pub(super) struct Lists {
     dealt: BTreeMap<StanzaId, i64>,
     /// Edits that left for the center.
     sent: Vec<AccountEdit>,
+    /// When an owner banned each person last.
+    banned: BTreeMap<usize, i64>,
 }
+
+/// After so long, in milliseconds, a running gateway has heard of what an owner did.
+const HEARD_WITHIN: i64 = 90_000;
 
 impl Lists {
     /// The accounts stood so in some edit of this company.
@@ -85,46 +92,77 @@ impl Lists {
         }
     }
 
-    fn stand(&self, user: usize, members_only: bool) -> Stand {
+    fn stand(&self, user: usize, source: Source) -> Stand {
         let last = self.spans.iter().rev().find(|span| span.user == user);
-        last.map_or_else(|| Stand::first(user, members_only), |span| span.after)
+        last.map_or_else(|| Stand::first(user, source), |span| span.after)
+    }
+
+    /// Those whom no command has put on the list yet, as far as one knows.
+    fn unnamed(&self) -> impl Iterator<Item = usize> {
+        (0..STRANGER).filter(|user| !self.spans.iter().any(|span| span.user == *user && span.to.is_some()))
+    }
+
+    /// Changes that this life of the gateway has still to answer for.
+    fn asked_of(&self, life: u64) -> BTreeSet<usize> {
+        self.asked.iter().filter(|((of, _), _)| *of == life).map(|(_, at)| *at).collect()
     }
 }
 
 impl Stand {
-    fn first(user: usize, members_only: bool) -> Self {
-        let member = members_only && user != STRANGER;
+    fn first(user: usize, source: Source) -> Self {
+        let member = source == Source::Affiliations && user != STRANGER;
         let affiliation = if member { Affiliation::Member } else { Affiliation::None };
-        Self { barred: false, affiliation, role: Some(Role::Speak) }
+        Self { barred: false, affiliation, named: Some(false), role: Some(Role::Speak) }
     }
 
-    fn is_member(self, members_only: bool) -> bool {
-        match self.affiliation {
-            Affiliation::Outcast => false,
-            Affiliation::None => !members_only && !self.barred,
-            _ => !self.barred,
+    /// None: nobody can tell.
+    fn is_member(self, source: Source) -> Option<bool> {
+        match (source, self.affiliation) {
+            (Source::Explicit, _) => self.named,
+            (_, Affiliation::Outcast) => Some(false),
+            (_, Affiliation::None) => Some(source == Source::Occupants && !self.barred),
+            _ => Some(!self.barred),
         }
     }
 
     /// Whether words cross; none: nobody can tell.
-    fn speaks(self, members_only: bool) -> Option<bool> {
-        if self.is_member(members_only) { self.role.map(|role| role == Role::Speak) } else { Some(false) }
+    fn speaks(self, source: Source) -> Option<bool> {
+        if self.is_member(source)? { self.role.map(|role| role == Role::Speak) } else { Some(false) }
+    }
+
+    /// The same where commands alone put people on the list, and bans take them off it.
+    fn turned_by_command(self, turn: Turn) -> Self {
+        let unknown = Self { named: None, role: None, ..self };
+        match turn {
+            // A gateway that is away may never hear of it.
+            Turn::Affiliation(Affiliation::Outcast) => Self { affiliation: Affiliation::Outcast, ..unknown },
+            Turn::Affiliation(affiliation) => Self { affiliation, ..self },
+            Turn::Role(role) => Self { role: (self.named == Some(true)).then_some(role), ..self },
+            Turn::Remove => Self { named: Some(false), ..self },
+            // The ban may be heard after the command.
+            Turn::Add if self.affiliation == Affiliation::Outcast => Self { affiliation: Affiliation::None, ..unknown },
+            Turn::Add => Self { named: Some(true), role: Some(Role::Speak), ..self },
+        }
     }
 
     /// How one stands after that.
-    fn turned(self, turn: Turn, members_only: bool) -> Self {
+    fn turned(self, turn: Turn, source: Source) -> Self {
+        if source == Source::Explicit {
+            return self.turned_by_command(turn);
+        }
+        let is_member = self.is_member(source) == Some(true);
         let next = match turn {
             Turn::Affiliation(affiliation) => Self { affiliation, ..self },
             // The room has put the person out, and the gateway may not know yet.
-            Turn::Role(role) => Self { role: self.is_member(members_only).then_some(role), ..self },
+            Turn::Role(role) => Self { role: is_member.then_some(role), ..self },
             Turn::Remove => Self { barred: true, affiliation: Affiliation::Outcast, ..self },
             Turn::Add if self.barred || self.affiliation == Affiliation::Outcast => {
-                Self { barred: false, affiliation: Affiliation::None, role: Some(Role::Speak) }
+                Self { barred: false, affiliation: Affiliation::None, role: Some(Role::Speak), ..self }
             }
             Turn::Add => Self { role: Some(Role::Speak), ..self },
         };
         // Who goes and comes again begins anew, unless nobody saw it.
-        let went = !next.is_member(members_only) && self.role != Some(Role::Speak);
+        let went = next.is_member(source) != Some(true) && self.role != Some(Role::Speak);
         if went { Self { role: None, ..next } } else { next }
     }
 }
@@ -135,24 +173,51 @@ impl Firm {
         for _ in 0..rng.range(1, 6) {
             let (at, user) = (rng.range(0, span_ms), rng.index(USERS.len()));
             let role = *rng.pick(&[Role::ReadOnly, Role::ReadOnly, Role::Speak]);
-            let turn = match (rng.below(4), self.server.room.flavour.members_only) {
-                (0, true) => Turn::Affiliation(Affiliation::Outcast),
-                (1, true) => Turn::Affiliation(Affiliation::None),
-                (0, false) => *rng.pick(&[Turn::Affiliation(Affiliation::Outcast), Turn::Remove]),
-                (1, false) => *rng.pick(&[Turn::Affiliation(Affiliation::None), Turn::Add]),
-                (2, true) => Turn::Affiliation(Affiliation::Member),
-                (2, false) => Turn::Affiliation(Affiliation::None),
+            use Source::{Affiliations, Explicit, Occupants};
+            let turn = match (rng.below(4), self.source) {
+                (0, Affiliations) => Turn::Affiliation(Affiliation::Outcast),
+                (1, Affiliations) => Turn::Affiliation(Affiliation::None),
+                (0, Occupants) => *rng.pick(&[Turn::Affiliation(Affiliation::Outcast), Turn::Remove]),
+                (1, Occupants) => *rng.pick(&[Turn::Affiliation(Affiliation::None), Turn::Add]),
+                (2, Affiliations) => Turn::Affiliation(Affiliation::Member),
+                (2, Occupants) => Turn::Affiliation(Affiliation::None),
+                (0, Explicit) => Turn::Remove,
+                (1, Explicit) => Turn::Add,
+                (2, Explicit) => {
+                    let owners = [Affiliation::Member, Affiliation::None, Affiliation::Outcast];
+                    Turn::Affiliation(*rng.pick(&owners))
+                }
                 _ => Turn::Role(role),
             };
             net.wake(self.me, at, Wake::Turn(user, turn));
         }
     }
 
+    /// Whether commands have put everybody on the list, where nothing else does.
+    pub(super) fn everybody_is_named(&self) -> bool {
+        self.source != Source::Explicit || self.lists.unnamed().next().is_none()
+    }
+
+    /// The administrator puts people on the list, one after the other, until each is; whether there are others.
+    pub(super) fn name_somebody(&mut self, net: &mut Net<Wake>) -> bool {
+        let asked = self.lists.asked_of(self.gateway.life);
+        if self.source == Source::Explicit && asked.is_empty() && self.mapping().is_some() {
+            let next = self.lists.unnamed().next();
+            if let Some(user) = next {
+                self.turn_person(net, user, Turn::Add);
+            }
+        }
+        !self.everybody_is_named()
+    }
+
     pub(super) fn turn_person(&mut self, net: &mut Net<Wake>, user: usize, turn: Turn) {
-        let members_only = self.server.room.flavour.members_only;
-        let before = self.lists.stand(user, members_only);
-        let after = before.turned(turn, members_only);
+        let before = self.lists.stand(user, self.source);
+        let mut after = before.turned(turn, self.source);
         let (from, name) = (net.now, COMPANIES[self.me]);
+        let just_banned = self.lists.banned.get(&user).is_some_and(|at| from - at < HEARD_WITHIN);
+        if self.source == Source::Explicit && matches!(turn, Turn::Add) && just_banned {
+            (after.named, after.role) = (None, None);
+        }
         let jid = names::jid(self.me, user);
         let person = jid.to_string();
         let command = match turn {
@@ -160,6 +225,9 @@ impl Firm {
                 if self.server.up && self.server.room.exists && !self.server.room.remade {
                     net.say(|| format!("{name} room: {person} is {affiliation:?} from now on"));
                     net.coverage.note("people", "affiliation changes");
+                    if affiliation == Affiliation::Outcast {
+                        self.lists.banned.insert(user, from);
+                    }
                     let mut out = Vec::new();
                     self.server.room.affiliate(&jid, affiliation, &mut out);
                     self.lists.spans.push(Span { user, from, to: Some(from), before, after });
@@ -180,6 +248,9 @@ impl Firm {
             return;
         }
         net.coverage.note("people", "command about a person");
+        if self.source == Source::Explicit {
+            net.coverage.note("people", "command about a person of a list kept by command");
+        }
         self.lists.spans.push(Span { user, from, to: None, before, after });
         let id = CommandId(self.gateway.commands + 1);
         self.lists.asked.insert((self.gateway.life, id), self.lists.spans.len() - 1);
@@ -199,13 +270,20 @@ impl Firm {
             if self.lists.spans[at + 1..].iter().any(|later| later.user == user) {
                 self.lists.spans[at].to = None;
             }
+        } else if span.after.named.is_some() && self.source == Source::Explicit {
+            // Whatever became of commands of earlier lives, from here on this one counts.
+            let (user, asked) = (span.user, self.lists.asked_of(self.gateway.life));
+            for (number, earlier) in self.lists.spans[..at].iter_mut().enumerate() {
+                if earlier.user == user && earlier.to.is_none() && !asked.contains(&number) {
+                    earlier.to = Some(net.now);
+                }
+            }
         }
     }
 
     /// Whether the words of a message were to cross by what the person might do from when it was said to when it was dealt
     /// with; none: that changed meanwhile, or nobody can tell.
     pub(super) fn might_speak(&self, said: &Said) -> Option<bool> {
-        let members_only = self.server.room.flavour.members_only;
         let dealt = said.id.as_ref().and_then(|id| self.lists.dealt.get(id)).copied();
         let of_user = || self.lists.spans.iter().filter(|span| span.user == said.user);
         let until = |span: &Span| span.to.unwrap_or(i64::MAX);
@@ -214,20 +292,21 @@ impl Firm {
             return None;
         }
         let last = of_user().take_while(|span| span.from < said.at).last();
-        let stand = last.map_or_else(|| Stand::first(said.user, members_only), |span| span.after);
+        let stand = last.map_or_else(|| Stand::first(said.user, self.source), |span| span.after);
         // A restored gateway may have forgotten the command.
         let forgets = self.gateway.restored || self.cloned || self.moves.happened();
-        if forgets && of_user().next().is_some() { None } else { stand.speaks(members_only) }
+        if forgets && of_user().next().is_some() { None } else { stand.speaks(self.source) }
     }
 
     /// What is not as it should be with a person on the list, at the end.
     pub(super) fn listed_wrong(&self, user: usize, listed: Option<&Listed>) -> Option<String> {
         let room = &self.server.room;
-        let members_only = room.flavour.members_only;
+        let closed = self.source != Source::Occupants;
         let jid = names::jid(self.me, user);
         let affiliation = room.affiliations.get(&jid.to_string()).copied().unwrap_or(Affiliation::None);
         let is_member = matches!(affiliation, Affiliation::Member | Affiliation::Admin | Affiliation::Owner);
-        let wants = match (members_only, affiliation) {
+        // Where commands say who is on the list, the room is made to fit.
+        let wants = match (closed, affiliation) {
             (_, Affiliation::Outcast) => Some(false),
             (true, _) => Some(is_member),
             // Who came in unseen, while another connection took our stanzas, is seen with the next word that an archive keeps.
@@ -235,15 +314,22 @@ impl Firm {
         };
         let (name, who) = (COMPANIES[self.me], USERS[user]);
         if user == STRANGER {
-            return (members_only && is_member)
-                .then(|| format!("{name}: {who} is no colleague and a member of the room"));
+            return (closed && is_member).then(|| format!("{name}: {who} is no colleague and a member of the room"));
         }
+        let certain = !self.gateway.restored && !self.cloned && !self.moves.happened();
+        // A branch whose store does not know any more whom it put on the list leaves them to the other one.
+        let shares = self.layout.of(self.layout.enterprise(self.me)).count() > 1;
+        let wants = wants.filter(|wants| *wants || certain || !shares);
         if wants.is_some_and(|wants| wants != listed.is_some()) {
             return Some(format!("{name}: {who} is {affiliation:?} in the room and stands as {listed:?} on the list"));
         }
-        let certain = !self.gateway.restored && !self.cloned && !self.moves.happened();
         let of_user: Vec<&Span> = self.lists.spans.iter().filter(|span| span.user == user).collect();
         let certain = certain && of_user.iter().all(|span| span.to.is_some());
+        if let Some(last) = of_user.last().filter(|_| certain && self.source == Source::Explicit)
+            && last.after.named.is_some_and(|named| named != listed.is_some())
+        {
+            return Some(format!("{name}: commands left {who} {last:?}, and the list has {listed:?}"));
+        }
         match (of_user.last(), listed) {
             (Some(last), Some(listed)) if certain && last.after.role.is_some_and(|role| role != listed.role) => {
                 Some(format!("{name}: {who} was given {:?} and has {:?}", last.after.role, listed.role))
@@ -251,9 +337,4 @@ impl Firm {
             _ => None,
         }
     }
-}
-
-/// Names of those on a part of a list who are nobody's colleagues.
-pub(super) fn strangers<'a>(users: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
-    users.filter(|user| !USERS[..STRANGER].contains(user)).collect()
 }

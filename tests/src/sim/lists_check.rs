@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 
 use intergroup_center::store::RecordKind;
 use intergroup_gateway::ids::Who;
-use intergroup_gateway::store::Store;
+use intergroup_gateway::store::{Source, Store};
 use intergroup_schemas::ids::{AccountId, EnterpriseId, ListDigest, ListVersion, UserId};
 use intergroup_schemas::link::{Change, ToGateway, decode};
 use intergroup_schemas::list::{AccountRow, Listed, Role, Roster, UserKey, row_hash};
 
 use super::center::COMPANIES;
 use super::company::{Firm, GROUP};
-use super::lists::strangers;
 use super::moves::Wish;
-use super::names::USERS;
+use super::names::{self, Layout, STRANGER, USERS};
 use super::room::Seat;
 use super::world::World;
 
@@ -30,7 +29,7 @@ type Part = BTreeMap<UserId, Listed>;
 pub(super) fn complaints(world: &mut World<Firm>, out: &mut Vec<String>) {
     let Some(list) = world.net.center.list(GROUP) else { return };
     let parts = at_each_place(world, out);
-    of_the_center(&list, &parts, out);
+    of_the_center(&list, &parts, world.net.center.plan.layout, out);
     let ended = world.net.center.has_ended();
     for firm in &mut world.companies {
         if !firm.server.ruined && firm.moves.wish == Wish::In && !ended {
@@ -42,12 +41,13 @@ pub(super) fn complaints(world: &mut World<Firm>, out: &mut Vec<String>) {
 /// Goes through the log: nobody edits another's part, and whoever speaks may, by the list at that place.
 fn at_each_place(world: &World<Firm>, out: &mut Vec<String>) -> BTreeMap<EnterpriseId, Part> {
     let mut parts: BTreeMap<EnterpriseId, Part> = BTreeMap::new();
+    let layout = world.net.center.plan.layout;
     for ((_, seq), record) in world.net.center.book.iter().filter(|((group, _), _)| *group == GROUP) {
         match &record.kind {
             RecordKind::Change(Change::Listed { enterprise, accounts, .. }) => {
-                let firm = COMPANIES.iter().position(|c| *c == enterprise.as_str()).map(|at| &world.companies[at]);
+                let firms = || layout.of(enterprise.as_str()).map(|at| &world.companies[at]);
                 for edit in accounts {
-                    if !firm.is_some_and(|firm| firm.lists.were_sent(edit)) {
+                    if !firms().any(|firm| firm.lists.were_sent(edit)) {
                         out.push(format!("entry {seq}: {enterprise} never said {edit:?}"));
                     }
                     let part = parts.entry(enterprise.clone()).or_default();
@@ -76,7 +76,7 @@ fn at_each_place(world: &World<Firm>, out: &mut Vec<String>) -> BTreeMap<Enterpr
 }
 
 /// The list is what its entries have made of it, and its digest its own.
-fn of_the_center(list: &CentersList, parts: &BTreeMap<EnterpriseId, Part>, out: &mut Vec<String>) {
+fn of_the_center(list: &CentersList, parts: &BTreeMap<EnterpriseId, Part>, layout: Layout, out: &mut Vec<String>) {
     let mut roster = Roster::default();
     let mut has: BTreeMap<EnterpriseId, Part> = BTreeMap::new();
     for AccountRow { account, listed, .. } in &list.rows {
@@ -95,15 +95,22 @@ fn of_the_center(list: &CentersList, parts: &BTreeMap<EnterpriseId, Part>, out: 
         out.push(format!("the log makes the list {made:?}, and the center has {has:?}"));
     }
     for (enterprise, part) in &has {
-        for user in strangers(part.keys().map(UserId::as_str)) {
+        let people: Vec<String> = layout.of(enterprise.as_str()).flat_map(|me| colleagues(layout, me)).collect();
+        for user in part.keys().filter(|user| !people.iter().any(|person| person == user.as_str())) {
             out.push(format!("{user} is on the list of {enterprise}"));
         }
     }
 }
 
+/// What those people of a company are called on lists who may be on one.
+fn colleagues(layout: Layout, me: usize) -> impl Iterator<Item = String> {
+    (0..STRANGER).map(move |user| layout.user_id(me, user))
+}
+
 /// The mirror, the company's own part, the room and its puppets.
 fn of_the_company(firm: &mut Firm, list: &CentersList, out: &mut Vec<String>) {
-    let name = COMPANIES[firm.me];
+    let (name, layout) = (COMPANIES[firm.me], firm.layout);
+    let enterprise = layout.enterprise(firm.me);
     let Some(mapping) = firm.mapping() else { return };
     let here = firm.gateway.disk.durable().listed(GROUP, None, usize::MAX).expect("memory can be read");
     let mut here: Vec<AccountRow> = here.into_iter().filter(|row| row.listed.is_some()).collect();
@@ -116,12 +123,13 @@ fn of_the_company(firm: &mut Firm, list: &CentersList, out: &mut Vec<String>) {
         out.push(format!("{name}: its list is {here:?}, the center's {there:?}"));
     }
     let of = |user: &str| {
-        let account = AccountId { enterprise: name.parse().expect("an id"), user: user.parse().expect("an id") };
+        let account = AccountId { enterprise: enterprise.parse().expect("an id"), user: user.parse().expect("an id") };
         there.iter().find(|row| row.account == account).and_then(|row| row.listed.as_ref())
     };
     let own = firm.gateway.disk.durable().load().expect("memory can be read").own;
-    for user in USERS {
-        let (meant, listed) = (own.iter().find(|row| row.user.as_str() == user), of(user));
+    let everybody = layout.of(enterprise).flat_map(|me| colleagues(layout, me));
+    for user in everybody.collect::<Vec<_>>() {
+        let (meant, listed) = (own.iter().find(|row| row.user.as_str() == user), of(&user));
         if meant.and_then(|row| row.listed.as_ref()) != listed {
             out.push(format!("{name}: {user} is meant to stand as {meant:?} and stands as {listed:?}"));
         }
@@ -129,7 +137,15 @@ fn of_the_company(firm: &mut Firm, list: &CentersList, out: &mut Vec<String>) {
     if firm.server.room.remade {
         return;
     }
-    out.extend((0..USERS.len()).filter_map(|user| firm.listed_wrong(user, of(USERS[user]))));
+    let user_id = |user: usize| layout.user_id(firm.me, user);
+    out.extend((0..USERS.len()).filter_map(|user| firm.listed_wrong(user, of(&user_id(user)))));
+    if firm.source != Source::Occupants {
+        for (user, name_of) in USERS.iter().enumerate() {
+            if of(&user_id(user)).is_none() && firm.server.room.holds(&names::jid(firm.me, user)) {
+                out.push(format!("{name}: {name_of} is not on the list, and reads in the room"));
+            }
+        }
+    }
     if firm.cloned {
         // Who of a second process is still there is seen when the ear comes in next.
         return;

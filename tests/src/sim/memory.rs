@@ -8,8 +8,9 @@ use intergroup_schemas::ids::{
     EnterpriseId, Epoch, GroupNumber, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq,
 };
 
-use super::center::{COMPANIES, gateway_id};
+use super::center::COMPANIES;
 use super::disk::Image;
+use super::names::Layout;
 use super::script::GROUP;
 
 /// A message of the pretended archive.
@@ -68,7 +69,7 @@ impl Memory {
         book: &BTreeMap<(GroupNumber, Seq), Record>,
     ) -> Vec<String> {
         let mut out = Vec::new();
-        let (gateway, me) = (gateway_id(me), COMPANIES[me]);
+        let (gateway, me) = (Layout::default().gateway(me), COMPANIES[me]);
         let head = book.keys().rfind(|(g, _)| *g == GROUP).map_or(Seq(0), |(_, seq)| *seq);
         if self.cursor != head {
             out.push(format!("{me} stands at {} of {head}", self.cursor));

@@ -8,7 +8,7 @@
 //! copies of one store; links that are cut and late; room servers that crash, lose their archive's end, cap and expire it, share or
 //! replace component connections, work off stanzas of dead ones, put occupants out or keep ghosts; moderators; mappings that
 //! end and begin again, companies that leave and come back, a group that is deleted; owners of rooms and administrators who change
-//! who may speak.
+//! who may speak, in rooms whose affiliations make the list, in open ones, and in those that are made to fit a list kept by command.
 //!
 //! Promised of two processes on copies of one store: nothing is lost, nothing is twice in the log, and other companies notice
 //! nothing but that words may come out of order; in the company's own room words may stand twice while both run.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use intergroup_gateway::bridge::Command;
 use intergroup_gateway::ids::{StanzaId, Who};
-use intergroup_gateway::store::{Change, Mapping, Store};
+use intergroup_gateway::store::{Change, Mapping, Source, Store};
 use intergroup_schemas::ids::Seq;
 
 use super::archive::{Author, Entry};
@@ -125,6 +125,7 @@ impl Firm {
     pub(super) fn to_ask(&self, net: &mut Net<Wake>, mapping: Option<&Mapping>) -> Option<Command> {
         let room = self.room.clone();
         let group = GROUP;
+        let members = (self.source == Source::Explicit).then_some(self.source);
         let member = net.center.is_member(self.me);
         if net.center.has_ended() {
             return None;
@@ -138,12 +139,10 @@ impl Firm {
             // Its room will not come back.
             (Wish::In, None) if self.server.ruined => None,
             (Wish::In, None) if self.me == 0 && net.center.joined() == 0 => {
-                Some(Command::Create { name: "Apollo".to_owned(), room, members: None })
+                Some(Command::Create { name: "Apollo".to_owned(), room, members })
             }
-            (Wish::In, None) if member && !self.moves.spans.is_empty() => {
-                Some(Command::Map { group, room, members: None })
-            }
-            (Wish::In, None) => Some(Command::Join { group, room, members: None }),
+            (Wish::In, None) if member && !self.moves.spans.is_empty() => Some(Command::Map { group, room, members }),
+            (Wish::In, None) => Some(Command::Join { group, room, members }),
             (Wish::Unmapped, Some(_)) => Some(Command::Unmap { group }),
             (Wish::Out, None) if !member => None,
             (Wish::Out, _) => Some(Command::Leave { group }),

@@ -3,9 +3,50 @@
 use intergroup_gateway::bridge::{Action, Event, Refusal, RequestId, RoomAction, RoomEvent};
 use intergroup_gateway::ids::{BareJid, RoomJid};
 use intergroup_gateway::store::{Change, Outgoing};
+use intergroup_schemas::ids::GatewayId;
 use intergroup_schemas::link::ToCenter;
 
 use super::center::COMPANIES;
+
+/// Which enterprises the companies are. Everything else has a place of its own for each: a server, a room, a gateway.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// The second is a branch of the first: another gateway of the same enterprise.
+    pub(super) branches: bool,
+}
+
+impl Layout {
+    /// Of which enterprise a company is.
+    pub(super) fn enterprise(self, company: usize) -> &'static str {
+        COMPANIES[self.at(company)]
+    }
+
+    fn at(self, company: usize) -> usize {
+        if self.branches && company == 1 { 0 } else { company }
+    }
+
+    /// The companies of an enterprise.
+    pub(super) fn of(self, enterprise: &str) -> impl Iterator<Item = usize> {
+        (0..COMPANIES.len()).filter(move |company| self.enterprise(*company) == enterprise)
+    }
+
+    /// A company's gateway, as its certificate names it.
+    pub(super) fn gateway(self, company: usize) -> GatewayId {
+        let name = if self.at(company) == company { "main" } else { COMPANIES[company] };
+        format!("{}/{name}", self.enterprise(company)).parse().expect("a gateway id")
+    }
+
+    /// The domains of a company's enterprise: everywhere the same, in the same order.
+    pub(super) fn domains(self, company: usize) -> Vec<String> {
+        self.of(self.enterprise(company)).map(domain).collect()
+    }
+
+    /// What a person of a company is called on lists.
+    pub(super) fn user_id(self, company: usize, user: usize) -> String {
+        let short = user == STRANGER || self.at(company) == company;
+        if short { USERS[user].to_owned() } else { jid(company, user).to_string() }
+    }
+}
 
 /// The domain of a company's accounts.
 pub(super) fn domain(company: usize) -> String {

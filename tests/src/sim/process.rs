@@ -17,7 +17,7 @@ impl Firm {
         self.new_life();
         let g = &mut self.gateway;
         let config = Config {
-            domains: vec![names::domain(self.me)],
+            domains: self.layout.domains(self.me),
             rooms: names::rooms(self.me),
             component: names::component(self.me),
             relay_window: net.center.plan.relay_window,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use intergroup_gateway::bridge::{Action, Answer, Event, Page, ReadFrom, RequestId, RoomAction, RoomEvent, Ticket};
+use intergroup_gateway::bridge::{
+    Action, Affiliation, Answer, Event, Page, ReadFrom, RequestId, RoomAction, RoomEvent, Ticket,
+};
 use intergroup_gateway::ids::{MessageId, Nick, OccupantId};
 use intergroup_gateway::store::{Change, Checkpoint};
 use intergroup_schemas::ids::{HistoryHash, N, Seq};
@@ -71,6 +73,8 @@ pub enum Broken {
     EditsAreNotDurable,
     /// The center changes another company's part.
     AnothersPartIsEdited,
+    /// The room's members are not made to fit the list.
+    RoomIsNotMadeToFit,
 }
 
 impl Broken {
@@ -105,6 +109,7 @@ impl Broken {
         Broken::TurnsAreNotSeen,
         Broken::EditsAreNotDurable,
         Broken::AnothersPartIsEdited,
+        Broken::RoomIsNotMadeToFit,
     ];
 }
 
@@ -254,6 +259,17 @@ impl Saboteur {
                 None
             }
             (Broken::NoFence, Action::Room { action: RoomAction::Leave { .. }, .. }) => None,
+            (
+                Broken::RoomIsNotMadeToFit,
+                Action::Room {
+                    room,
+                    action: RoomAction::SetAffiliation { request, affiliation: Affiliation::Member, .. },
+                },
+            ) => {
+                let answer = Ok(Answer::Done);
+                extra.push(Event::Room { room, event: RoomEvent::Answer { request, answer } });
+                None
+            }
             (Broken::NoFloor, Action::Room { room, action }) => Some(Action::Room { room, action }),
             (Broken::EchoKnownById, Action::Room { room, action }) => {
                 if let RoomAction::Say { id, .. } = &action {

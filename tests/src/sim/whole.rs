@@ -6,6 +6,7 @@ use super::checker;
 use super::company::Firm;
 use super::faults;
 use super::flavour::Flavour;
+use super::names::Layout;
 use super::net::{Delays, Net};
 use super::rng::Rng;
 use super::saboteur::Broken;
@@ -19,6 +20,12 @@ const HEALING_MS: i64 = 400_000;
 
 /// What changes lists is drawn from a stream of its own.
 const LISTS: u64 = 0x6c69_7374;
+
+/// So is which companies keep their lists by command: schedules without such a company stay what they are.
+const BY_COMMAND: u64 = 0x6279_636d;
+
+/// And whether the second company is a branch of the first.
+const BRANCHES: u64 = 0x6272_616e;
 
 /// How often one looks whether all is well.
 const LOOK_MS: i64 = 1000;
@@ -37,6 +44,7 @@ pub fn run(seed: u64, broken: Option<Broken>, trace: bool) -> Outcome {
         credit: *rng.pick(&[4096, 4096, 8]),
         relay_window: *rng.pick(&[1024, 1024, 3]),
         retention_bytes: if rng.chance(20) { 1 } else { 1 << 30 },
+        layout: Layout { branches: Rng::new(seed ^ BRANCHES).chance(150) },
     };
     let mut net = Net::new(rng.clone(), delays, plan);
     (net.broken, net.trace) = (broken, trace);
@@ -44,15 +52,24 @@ pub fn run(seed: u64, broken: Option<Broken>, trace: bool) -> Outcome {
     if plan.forgets() {
         net.coverage.note("retention", "small");
     }
+    if plan.layout.branches {
+        net.coverage.note("companies", "two branches of one");
+    }
     for (what, size) in [("window", plan.window), ("credit", plan.credit), ("relay window", plan.relay_window)] {
         net.coverage.note(what, if size < 100 { "small" } else { "wide" });
     }
+    let mut by_command = Rng::new(seed ^ BY_COMMAND);
+    let some = by_command.chance(200);
     let companies = (0..COMPANIES.len()).map(|me| {
         let flavour = Flavour::draw(&mut rng);
         net.coverage.note("server", flavour.name);
         net.say(|| format!("{} {flavour:?}", COMPANIES[me]));
         let skew = *rng.pick(&[0, 0, -40_000, 40_000]);
-        Firm::new(me, flavour, rng.bytes32(), skew)
+        let by_command = some && by_command.chance(600);
+        if by_command {
+            net.coverage.note("list", "kept by command");
+        }
+        Firm::new((me, plan.layout), flavour, rng.bytes32(), skew, by_command)
     });
     let companies: Vec<Firm> = companies.collect();
     let mut world = World { net, companies, faults: Vec::new(), steps: 0 };
@@ -65,7 +82,7 @@ fn play(world: &mut World<Firm>, rng: &mut Rng, of_lists: &mut Rng) {
     // Either all are there when the faults begin, or some are on their way in.
     let first = if rng.chance(250) { 1 } else { COMPANIES.len() };
     let until = world.net.now + SETUP_MS;
-    while !world.companies.iter_mut().take(first).all(Firm::is_shared) {
+    while !world.companies.iter_mut().take(first).all(|firm| firm.is_shared() && firm.everybody_is_named()) {
         world.run(100);
         if world.net.now > until {
             world.net.violation("the rooms are not shared");

@@ -60,4 +60,5 @@ each_is_noticed! {
     changed_affiliations_are_not_seen: TurnsAreNotSeen,
     edits_not_durable: EditsAreNotDurable,
     anothers_part_is_edited: AnothersPartIsEdited,
+    room_is_not_made_to_fit: RoomIsNotMadeToFit,
 }
