@@ -14,7 +14,7 @@ use super::daemon::{self, Daemon, GatewayPlan};
 use super::process::tail;
 use super::redis::Redis;
 use super::relay::Relay;
-use super::server::{Kind, Server, Surroundings};
+use super::server::{Kind, Server, Surroundings, domain};
 use super::{addresses, rooms};
 use crate::settings;
 
@@ -27,10 +27,20 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a program's state is asked for while waiting.
 pub(super) const RETRY: Duration = Duration::from_millis(100);
 
+/// A company, or a branch of one, with a server of its own.
+#[derive(Debug)]
+struct Site {
+    id: String,
+    display: String,
+    kind: Kind,
+    /// The company of a branch.
+    of: Option<String>,
+}
+
 /// What a world shall have.
 #[derive(Debug, Default)]
 pub struct Builder {
-    companies: Vec<(String, String, Kind)>,
+    companies: Vec<Site>,
     users: Vec<String>,
     servers_only: bool,
     relays: bool,
@@ -45,7 +55,16 @@ impl Builder {
     /// One more company: its short id, its display name, its server.
     #[must_use]
     pub fn company(mut self, id: &str, display: &str, kind: Kind) -> Self {
-        self.companies.push((id.into(), display.into(), kind));
+        self.companies.push(Site { id: id.into(), display: display.into(), kind, of: None });
+        self
+    }
+
+    /// One more branch of a company that is there already: a server and a gateway of its own. In the world it goes by its id, as a
+    /// company does.
+    #[must_use]
+    pub fn branch(mut self, id: &str, of: &str, kind: Kind) -> Self {
+        let display = self.companies.iter().find(|site| site.id == of).map_or_else(String::new, |s| s.display.clone());
+        self.companies.push(Site { id: id.into(), display, kind, of: Some(of.into()) });
         self
     }
 
@@ -124,7 +143,7 @@ impl Builder {
     async fn fill(&self, world: &mut World) -> Result<()> {
         let above = world.dir.path().to_owned();
         let addresses = self.companies.iter().map(|_| addresses::fresh()).collect::<Result<Vec<_>>>()?;
-        let ids = self.companies.iter().map(|(id, _, _)| id.clone());
+        let ids = self.companies.iter().map(|site| site.id.clone());
         let peers: Vec<_> = if self.federated { ids.zip(addresses.clone()).collect() } else { Vec::new() };
         let component_bytes = self.component_bytes.unwrap_or(COMPONENT_BYTES);
         if self.redis {
@@ -133,10 +152,10 @@ impl Builder {
             world.redis = Some(redis);
         }
         let store = world.redis.as_ref().map(Redis::address);
-        let servers = try_join_all(self.companies.iter().zip(addresses).map(|((id, _, kind), ip)| {
+        let servers = try_join_all(self.companies.iter().zip(addresses).map(|(site, ip)| {
             let surroundings =
                 Surroundings { above: &above, ip, peers: &peers, nagle: !self.no_nagle, component_bytes };
-            Server::start(id, *kind, surroundings, &self.users)
+            Server::start(&site.id, site.kind, surroundings, &self.users)
         }));
         let center = async {
             if self.servers_only {
@@ -152,14 +171,19 @@ impl Builder {
         };
         let (servers, center) = tokio::try_join!(servers, center)?;
         world.center = center;
-        for (server, (id, display, _)) in servers.into_iter().zip(&self.companies) {
-            let mut company = Company { id: id.clone(), display: display.clone(), server, gateway: None, ways: None };
+        for (server, Site { id, display, of, .. }) in servers.into_iter().zip(&self.companies) {
+            let enterprise = of.as_ref().unwrap_or(id).clone();
+            let (id, display) = (id.clone(), display.clone());
+            let mut company = Company { id, enterprise, display, server, gateway: None, ways: None };
             if self.relays {
                 let component = Relay::start(Some(company.server.components())).await?;
                 company.ways = Some(Ways { component, link: Relay::start(None).await? });
             }
             if let Some(center) = &world.center {
-                company.enroll(&above, center, store.as_deref()).await?;
+                // Everywhere in the company its people go by the same names: the first domain is the same.
+                let ours = self.companies.iter().filter(|s| s.of.as_ref().unwrap_or(&s.id) == &company.enterprise);
+                let domains: Vec<String> = ours.map(|site| domain(&site.id)).collect();
+                company.enroll(&above, center, &domains, store.as_deref()).await?;
             }
             world.companies.push(company);
         }
@@ -209,8 +233,10 @@ pub struct Ways {
 /// One company.
 #[derive(Debug)]
 pub struct Company {
-    /// Its short id.
+    /// Its short id; of a branch, the branch's.
     pub id: String,
+    /// The company's short id at the center; of a branch, that of its company.
+    pub enterprise: String,
     /// Its display name.
     pub display: String,
     /// Its server.
@@ -222,8 +248,18 @@ pub struct Company {
 }
 
 impl Company {
-    async fn enroll(&mut self, above: &std::path::Path, center: &Center, store: Option<&str>) -> Result<()> {
-        let code = center.daemon.run(&["enterprise", "add", &self.id, "--display", &self.display]).await?;
+    async fn enroll(
+        &mut self,
+        above: &std::path::Path,
+        center: &Center,
+        domains: &[String],
+        store: Option<&str>,
+    ) -> Result<()> {
+        let code = if self.id == self.enterprise {
+            center.daemon.run(&["enterprise", "add", &self.id, "--display", &self.display]).await?
+        } else {
+            center.daemon.run(&["enterprise", "code", &self.enterprise, "--gateway", &self.id]).await?
+        };
         let plan = &self.server.plan;
         let gateway = GatewayPlan {
             company: &self.id,
@@ -231,7 +267,7 @@ impl Company {
             component: plan.component(),
             secret: &plan.secret,
             rooms: plan.rooms(),
-            domain: plan.domain(),
+            domains,
             proxy: self.ways.as_ref().map(|ways| ways.link.address()),
             store,
         };

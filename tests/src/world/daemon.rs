@@ -121,8 +121,8 @@ pub(super) struct GatewayPlan<'a> {
     pub(super) secret: &'a str,
     /// The room service.
     pub(super) rooms: String,
-    /// The company's domain.
-    pub(super) domain: String,
+    /// The company's domains, the main one first.
+    pub(super) domains: &'a [String],
     /// The HTTP proxy on the way to the center.
     pub(super) proxy: Option<SocketAddr>,
     /// The Redis that keeps everything, if one does.
@@ -136,7 +136,8 @@ pub(super) async fn gateway(above: &Path, plan: &GatewayPlan<'_>, code: &str) ->
     std::fs::write(&secret, plan.secret)?;
     let (server, secret) = (plan.server.to_string(), secret.to_string_lossy().into_owned());
     let mut args = vec!["init", "--server", &server, "--component", &plan.component, "--secret-file", &secret];
-    args.extend(["--rooms", &plan.rooms, "--domain", &plan.domain]);
+    args.extend(["--rooms", &plan.rooms]);
+    args.extend(plan.domains.iter().flat_map(|domain| ["--domain", domain]));
     let proxy = plan.proxy.map(|proxy| format!("http://{proxy}"));
     if let Some(proxy) = &proxy {
         args.extend(["--proxy", proxy]);

@@ -61,10 +61,15 @@ pub(super) struct Surroundings<'a> {
     pub(super) component_bytes: usize,
 }
 
+/// The XMPP domain of a company or branch.
+pub(super) fn domain(company: &str) -> String {
+    format!("{company}.test")
+}
+
 impl Plan {
     /// The XMPP domain.
     pub fn domain(&self) -> String {
-        format!("{}.test", self.company)
+        domain(&self.company)
     }
 
     /// A domain of people who are not of the company (Prosody only).

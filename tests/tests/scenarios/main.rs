@@ -1,5 +1,6 @@
 //! Scenarios on real servers. Everything that starts a server lies in a module `on_servers`, which `cargo verify --quick` skips.
 
+mod branches;
 mod crowd;
 mod demo;
 mod groups;

@@ -12,14 +12,14 @@ const ADMIN: &str = "http://jabber.org/protocol/muc#admin";
 const BOTH: [(&str, &str); 2] = [("acme", "globex"), ("globex", "acme")];
 
 /// An owner of a room gives an account an affiliation, as any client does.
-async fn affiliate(owner: &Person, room: &str, jid: &str, affiliation: &str) -> Result<()> {
+pub(crate) async fn affiliate(owner: &Person, room: &str, jid: &str, affiliation: &str) -> Result<()> {
     let item = format!("<item jid='{jid}' affiliation='{affiliation}'/>");
     let answer = owner.ask("set", room, &format!("<query xmlns='{ADMIN}'>{item}</query>")).await?;
     ensure!(!answer.has_error(), "{jid} cannot be made {affiliation}: {}", answer.0);
     Ok(())
 }
 
-fn jid(company: &Company, user: &str) -> String {
+pub(crate) fn jid(company: &Company, user: &str) -> String {
     format!("{user}@{}", company.server.plan.domain())
 }
 

@@ -1,6 +1,6 @@
 //! What the gateway itself announces in the room: who joins and leaves the group, and what is missing.
 
-use intergroup_schemas::ids::{DisplayName, EnterpriseId, Seq};
+use intergroup_schemas::ids::{DisplayName, EnterpriseId, GatewayId, GatewayName, Seq};
 use intergroup_schemas::link::{Change as GroupChange, Entry, SkipReason};
 
 use super::Room;
@@ -13,8 +13,15 @@ impl Room {
     pub(super) fn change_text(&self, cx: &Context, entry: &Entry) -> Option<String> {
         let (number, name) = (self.mapping.group, &self.mapping.name);
         let text = match &entry.change {
-            GroupChange::Joined { display, .. } => {
-                format!("{display} has joined group {number} ({name}) and reads along from now on.")
+            GroupChange::Joined { enterprise, gateway, display } => {
+                let who = if self.has_branches(enterprise, Some(gateway)) { "Another branch of " } else { "" };
+                format!("{who}{display} has joined group {number} ({name}) and reads along from now on.")
+            }
+            GroupChange::Left { enterprise, display, .. } if cx.enterprise() == Some(enterprise) => {
+                format!("Another branch of {display} has left group {number} ({name}).")
+            }
+            GroupChange::Left { enterprise, display, .. } if self.has_branches(enterprise, None) => {
+                format!("A branch of {display} has left group {number} ({name}); {display} still reads along.")
             }
             GroupChange::Left { display, .. } => format!("{display} has left group {number} ({name})."),
             GroupChange::Deleted {} => format!("Group {number} ({name}) has ended. This room is not shared any more."),
@@ -46,17 +53,25 @@ impl Room {
 
     /// Tells the room with whom it is shared from now on.
     pub(super) fn announce(&mut self, cx: &mut Context, id: MessageId) {
-        let others: Vec<&DisplayName> =
-            self.mapping.members.iter().filter(|(m, _)| !Self::is_me(cx, m)).map(|(_, display)| display).collect();
-        let whom = if others.is_empty() {
-            "no other company yet".to_owned()
-        } else {
-            others.iter().map(|d| d.as_str()).collect::<Vec<_>>().join(", ")
-        };
+        let mut others: Vec<String> = Vec::new();
+        for (member, display) in self.mapping.members.iter().filter(|(m, _)| !Self::is_me(cx, m)) {
+            let branch = Some(&member.enterprise) == cx.enterprise();
+            let name = if branch { format!("another branch of {display}") } else { display.to_string() };
+            if !others.contains(&name) {
+                others.push(name);
+            }
+        }
+        let whom = if others.is_empty() { "no other company yet".to_owned() } else { others.join(", ") };
         let (number, name) = (self.mapping.group, &self.mapping.name);
         let text = format!("This room is shared from now on in group {number} ({name}) with: {whom}.");
         let action = self.notice_action(id, &text);
         self.act(cx, action);
+    }
+
+    /// Whether a gateway of the enterprise belongs to the group, other than this one.
+    fn has_branches(&self, enterprise: &EnterpriseId, but: Option<&GatewayName>) -> bool {
+        let other = |m: &GatewayId| m.enterprise == *enterprise && but.is_none_or(|but| m.gateway != *but);
+        self.mapping.members.iter().any(|(m, _)| other(m))
     }
 
     /// What a person is called, and that person's company.

@@ -1,8 +1,9 @@
 //! StandingText text: the room names the companies that it is shared with, and nobody's own subject is lost.
 
 use intergroup_schemas::ids::{ListVersion, Seq};
-use intergroup_schemas::link::{Change, Entry, ToGateway};
+use intergroup_schemas::link::{Change, Entry, MemberInfo, ToGateway};
 
+use super::group::member;
 use super::rig::{GROUP, Rig};
 use super::{Event, RoomEvent};
 use crate::bridge::StandingText;
@@ -13,8 +14,17 @@ fn entry(rig: &mut Rig, seq: u64, change: Change) {
 }
 
 fn joined(display: &str) -> Change {
+    joined_at(display, "main")
+}
+
+fn joined_at(display: &str, gateway: &str) -> Change {
     let enterprise = display.to_lowercase().parse().unwrap();
-    Change::Joined { enterprise, gateway: "main".parse().unwrap(), display: display.parse().unwrap() }
+    Change::Joined { enterprise, gateway: gateway.parse().unwrap(), display: display.parse().unwrap() }
+}
+
+fn left_at(display: &str, gateway: &str) -> Change {
+    let enterprise = display.to_lowercase().parse().unwrap();
+    Change::Left { enterprise, gateway: gateway.parse().unwrap(), display: display.parse().unwrap() }
 }
 
 fn with(standing: StandingText) -> Rig {
@@ -46,6 +56,30 @@ fn each_change_of_companies_ends_with_all_of_them() {
     entry(&mut rig, 4, Change::Resumed { enterprise: "globex".parse().unwrap() });
     assert!(last(&rig).ends_with("shared with Globex, Initech.</body>"), "{}", last(&rig));
     assert!(rig.subjects.is_empty());
+}
+
+#[test]
+fn a_branch_that_comes_or_goes_is_not_taken_for_its_company() {
+    let mut rig = with(StandingText::None);
+    let told = |rig: &mut Rig, seq: u64, change: Change, words: &str| {
+        entry(rig, seq, change);
+        assert!(last(rig).contains(words), "{} is not {words:?}", last(rig));
+    };
+    told(&mut rig, 2, joined_at("Globex", "east"), "Another branch of Globex has joined group 10001");
+    told(&mut rig, 3, left_at("Globex", "main"), "A branch of Globex has left group 10001 (Apollo); Globex still reads");
+    told(&mut rig, 4, left_at("Globex", "east"), ">Globex has left group 10001");
+    told(&mut rig, 5, joined_at("Globex", "east"), ">Globex has joined group 10001");
+    told(&mut rig, 6, joined_at("Acme", "west"), "Another branch of Acme has joined group 10001");
+    told(&mut rig, 7, left_at("Acme", "west"), "Another branch of Acme has left group 10001");
+    // A room that is new to the group is told of each company once, and of the other branches of its own.
+    let mut rig = Rig::new();
+    for (company, gateway) in [("globex", "east"), ("acme", "west")] {
+        let display = if company == "acme" { "Acme" } else { "Globex" };
+        rig.members.push(MemberInfo { gateway: gateway.parse().unwrap(), ..member(company, display) });
+    }
+    rig.share(None);
+    let notice = rig.archive.iter().find(|e| e.text.contains("shared from now on")).map(|e| e.text.clone());
+    assert!(notice.is_some_and(|text| text.contains("with: Globex, another branch of Acme.")), "{:?}", rig.archive);
 }
 
 #[test]
