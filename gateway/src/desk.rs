@@ -9,9 +9,9 @@ use intergroup_schemas::ids::GatewayId;
 use intergroup_schemas::link::Timestamp;
 use tokio::sync::{Notify, oneshot};
 
-use crate::bridge::{self, Command, CommandId, Level, Reply, status::Status as BridgeStatus};
+use crate::bridge::{self, Command, CommandId, Level, Listing, Reply, status::Status as BridgeStatus};
 use crate::config::{Config, Dir};
-use crate::control::{Answer, Center, Group, Report, Request, Served, Server, Status, StoreHealth};
+use crate::control::{Answer, Center, Group, Members, Report, Request, Served, Server, Status, StoreHealth};
 use crate::enrol::Identity;
 use crate::{link, xmpp};
 
@@ -97,7 +97,10 @@ impl Desk {
             Reply::Groups(groups) => {
                 Answer::Groups { groups: groups.into_iter().map(|(info, room)| group(info, room)).collect() }
             }
-            Reply::Members(page) => Answer::Members(page),
+            Reply::Members(Listing { rows, more, version, whole, center_asked, link }) => {
+                let (digest, accounts) = whole.unzip();
+                Answer::Members(Members { rows, more, version, digest, accounts, center_asked, link })
+            }
             Reply::Status(status) => Answer::Status(Box::new(self.status(status))),
             Reply::Refused { condition, text } => refused(condition, text),
         };

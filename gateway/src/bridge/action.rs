@@ -6,10 +6,9 @@ use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{AccountId, GroupNumber, N, Seq};
 use intergroup_schemas::link::{GroupInfo, Timestamp, ToCenter};
-use intergroup_schemas::list::ListPage;
 
 use super::event::Affiliation;
-use super::number::{Caller, VisitAnswer};
+use super::number::{Caller, Listing, VisitAnswer};
 use crate::ids::{BareJid, MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
 use crate::store::Change;
 
@@ -229,7 +228,7 @@ pub enum Reply {
     /// All groups.
     Groups(Vec<(GroupInfo, Option<RoomJid>)>),
     /// A page of a group's user list.
-    Members(ListPage),
+    Members(Listing),
     /// The bridge's figures.
     Status(super::status::Status),
     /// Refused.

@@ -14,7 +14,7 @@ use super::action::{CommandId, Reply, RequestId, RoomAction};
 use super::context::WantedPage;
 use super::event::{AboutEdit, Answer, Command, RoomEvent};
 use super::limits::ENTERED_WITHIN;
-use super::number::Wait;
+use super::number::{Listing, Wait};
 use super::room::{Room, Rows, cannot_close, unfit};
 use super::status::Status;
 use crate::ids::{Life, Mouth, RoomJid, Who};
@@ -115,11 +115,7 @@ impl Bridge {
             Command::Show { group } => self.ask(id, RequestBody::ShowGroup { group }),
             Command::Edit { group, people } => self.edit_list(id, group, &people),
             Command::Role { group, person, role } => self.set_role(id, group, &person, role),
-            Command::Members { group, since, after } => {
-                if self.has_link(id) {
-                    self.want_page(RequestBody::FetchList { group, since, after }, Asked::Answer(id));
-                }
-            }
+            Command::Members { group, since, after } => self.list_by_command(id, group, since, after),
             Command::Status => {
                 let status = self.status();
                 self.cx.reply(id, Reply::Status(status));
@@ -171,7 +167,7 @@ impl Bridge {
     }
 
     /// Whether the center can be asked; if not, the administrator is told.
-    fn has_link(&mut self, id: CommandId) -> bool {
+    pub(super) fn has_link(&mut self, id: CommandId) -> bool {
         let up = self.cx.link.is_some();
         if !up {
             self.cx.reply(id, refused(NO_LINK));
@@ -354,7 +350,10 @@ impl Bridge {
             (Asked::List(group, request), ResponseBody::List { page, .. }) => {
                 self.with(group, |room, cx| room.list_page(cx, request, &page));
             }
-            (Asked::List(group, request), _) => self.with(group, |room, cx| room.list_refused(cx, request)),
+            (Asked::List(group, request), body) => {
+                let why = if let ResponseBody::Refused { condition, .. } = body { Some(condition) } else { None };
+                self.with(group, |room, cx| room.list_refused(cx, request, why));
+            }
             (Asked::Leave(group), _) => {
                 self.commands.leaving.remove(&group);
                 self.end_mapping(group);
@@ -381,7 +380,7 @@ impl Bridge {
                     ResponseBody::Groups { groups } => {
                         Reply::Groups(groups.into_iter().map(|info| (info.clone(), room(&info))).collect())
                     }
-                    ResponseBody::List { page, .. } => Reply::Members(page),
+                    ResponseBody::List { page, .. } => Reply::Members(Listing::of_the_center(page)),
                     ResponseBody::Refused { condition, text } => Reply::Refused { condition: Some(condition), text },
                 };
                 self.cx.reply(id, reply);

@@ -184,13 +184,13 @@ pub enum Command {
         /// What the person may do from now on.
         role: list::Role,
     },
-    /// A page of a group's user list.
+    /// A page of a group's user list: of the one that is kept here, or, while there is none, of the center's.
     Members {
         /// The group.
         group: GroupNumber,
-        /// The version of the last row known; 0: all.
+        /// 0, or, to go on in the center's list, the version of the last row known.
         since: ListVersion,
-        /// Its account.
+        /// The last row's account; none: from the beginning.
         after: Option<AccountId>,
     },
     /// Every figure of the bridge.

@@ -33,7 +33,7 @@ pub use event::{
     RoomInfo, RoomMessage,
 };
 pub use limits::{AUTHOR_RATE, UNSEEN_DAYS};
-pub use number::{Caller, CommandsOf, Declined, Mark, Member, MemberAt, Members, Span, Visit, VisitAnswer};
+pub use number::{Caller, CommandsOf, Declined, Listing, Mark, Member, MemberAt, Members, Span, Visit, VisitAnswer};
 pub use room::StandingText;
 
 use crate::ids::RoomJid;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use intergroup_schemas::ids::{DisplayName, GroupNumber, ListVersion};
-use intergroup_schemas::list::{ListPage, Listed, Role};
+use intergroup_schemas::list::{Listed, Role};
 
 use super::Exit;
 use super::admin::{answer, perform, show};
 use super::args::{Common, Member, RoleName};
 use crate::bridge::PersonEdit;
-use crate::control::{Answer, Request};
+use crate::control::{Answer, Members, Request};
 
 /// Most people in one line to the daemon, which bounds its lines.
 const PEOPLE: usize = 50;
@@ -67,12 +67,15 @@ fn list(common: &Common, group: GroupNumber) -> Exit {
         let last = page.rows.last().map(|row| (row.version, row.account.clone()));
         all.extend(page.rows.drain(..).map(|row| (row.account.clone(), row)));
         match last.filter(|_| page.more) {
-            Some((version, account)) => (since, after) = (version, Some(account)),
+            // The list that the gateway keeps is read by account alone.
+            Some((version, account)) => {
+                (since, after) = (if page.center_asked { version } else { ListVersion(0) }, Some(account));
+            }
             None => break (request, page),
         }
     };
     let rows = all.into_values().filter(|row| row.listed.is_some()).collect();
-    show(common, &request, &Answer::Members(ListPage { rows, more: false, ..page }));
+    show(common, &request, &Answer::Members(Members { rows, more: false, ..page }));
     Exit::Ok
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use intergroup_schemas::link::{Standing, Timestamp};
 use intergroup_schemas::list::{AccountRow, Listed, Policy, Role};
 
-use crate::control::{Answer, Group, Request, Status};
+use crate::control::{Answer, Group, Members, Request, Status};
 use crate::store::Source;
 
 /// The answer to a request, each line ended.
@@ -18,7 +18,7 @@ pub(super) fn text(request: &Request, answer: &Answer) -> String {
         (_, Answer::Group(group)) => one(group),
         (_, Answer::Groups { groups }) if groups.is_empty() => "no groups\n".to_owned(),
         (_, Answer::Groups { groups }) => groups.iter().map(line).collect(),
-        (_, Answer::Members(page)) => page.rows.iter().map(member).collect(),
+        (_, Answer::Members(page)) => page.rows.iter().map(member).chain([origin(page)]).collect(),
         (_, Answer::Status(status)) => self::status(status),
         (_, Answer::Done) => "done\n".to_owned(),
         (_, Answer::Refused { text, .. }) => format!("{text}\n"),
@@ -82,6 +82,21 @@ fn member(row: &AccountRow) -> String {
         Some(Listed { display, role: Role::Speak }) => format!("{}  {display}  speaks\n", row.account),
         Some(Listed { display, role: Role::ReadOnly }) => format!("{}  {display}  reads only\n", row.account),
         None => String::new(),
+    }
+}
+
+/// Which list it is.
+fn origin(page: &Members) -> String {
+    let version = page.version;
+    match page {
+        Members { center_asked: true, .. } => format!("list version {version}, as the center has it\n"),
+        Members { link: true, .. } => {
+            format!("list version {version}, as it is kept here; the center was not asked\n")
+        }
+        Members { link: false, .. } => format!(
+            "list version {version}, as it is kept here; the center was not asked: there is no link to it now, and its list may \
+             be newer\n"
+        ),
     }
 }
 
@@ -190,5 +205,27 @@ mod tests {
         assert!(shown.contains("globex/main (Globex), away, has 7 (2 to come)"), "{shown}");
         assert!(shown.contains("list      version 2, 0 people, digest "), "{shown}");
         assert_eq!(text(&Request::List, &Answer::Groups { groups: Vec::new() }), "no groups\n");
+    }
+
+    #[test]
+    fn a_list_says_whose_it_is() {
+        let row = |account: &str, role| AccountRow {
+            account: account.parse().unwrap(),
+            version: ListVersion(3),
+            listed: Some(Listed { display: "Bob".parse().unwrap(), role }),
+        };
+        let rows = vec![row("acme/bob", Role::Speak), row("globex/bob", Role::ReadOnly)];
+        let version = ListVersion(7);
+        let (digest, accounts, more) = (None, None, false);
+        let page = Members { rows, more, version, digest, accounts, center_asked: false, link: true };
+        let shown = |page: &Members| {
+            let request = Request::Members { group: GroupNumber(10_001), since: ListVersion(0), after: None };
+            text(&request, &Answer::Members(page.clone()))
+        };
+        let here = shown(&page);
+        assert!(here.starts_with("acme/bob  Bob  speaks\nglobex/bob  Bob  reads only\nlist version 7, "), "{here}");
+        assert!(here.contains("the center was not asked") && !here.contains("no link"), "{here}");
+        assert!(shown(&Members { link: false, ..page.clone() }).contains("the center was not asked: there is no link"));
+        assert!(shown(&Members { center_asked: true, ..page }).contains("as the center has it"));
     }
 }

@@ -9,4 +9,4 @@ mod wire;
 
 pub use client::{Failure, ask};
 pub use server::{Control, Served, listen};
-pub use wire::{Answer, Center, Group, Report, Request, Server, Status, StoreHealth};
+pub use wire::{Answer, Center, Group, Members, Report, Request, Server, Status, StoreHealth};

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{AccountId, EnterpriseId, GatewayId, GroupNumber, ListVersion};
+use intergroup_schemas::ids::{AccountId, EnterpriseId, GatewayId, GroupNumber, ListDigest, ListVersion};
 use intergroup_schemas::link::{GroupInfo, Timestamp};
-use intergroup_schemas::list::{ListPage, Role};
+use intergroup_schemas::list::{AccountRow, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::status::RoomStatus;
@@ -119,13 +119,13 @@ pub enum Request {
         /// What the person may do from now on.
         role: Role,
     },
-    /// A page of a group's user list: what changed behind this place.
+    /// A page of a group's user list: of the one that is kept by the gateway, or, while there is none, of the center's.
     Members {
         /// The group.
         group: GroupNumber,
-        /// The version of the last row known; 0: all.
+        /// 0, or, to go on in the center's list, the version of the last row known.
         since: ListVersion,
-        /// Its account.
+        /// The last row's account; none: from the beginning.
         after: Option<AccountId>,
     },
 }
@@ -144,7 +144,7 @@ pub enum Answer {
         groups: Vec<Group>,
     },
     /// A page of a group's user list.
-    Members(ListPage),
+    Members(Members),
     /// Everything about the gateway.
     Status(Box<Status>),
     /// It was not done.
@@ -154,6 +154,26 @@ pub enum Answer {
         /// In words: what happened, what it means, what to do.
         text: String,
     },
+}
+
+/// A page of a group's user list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    /// Of the center's list, what changed, removals included; of the gateway's own, who is on it, by account, the company's own
+    /// edits that are on their way included.
+    pub rows: Vec<AccountRow>,
+    /// Others follow.
+    pub more: bool,
+    /// The list's version.
+    pub version: ListVersion,
+    /// The digest of the whole list at that version, if it is at hand.
+    pub digest: Option<ListDigest>,
+    /// Accounts on the whole list at that version, if it is at hand.
+    pub accounts: Option<u64>,
+    /// It is the center's list; else the gateway's own, and the center was not asked.
+    pub center_asked: bool,
+    /// There is a link to the center; without one, the gateway's own list may be older than the center's.
+    pub link: bool,
 }
 
 /// A group, with its room here.

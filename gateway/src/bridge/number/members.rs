@@ -1,5 +1,5 @@
 //! Who is in a group: read from the list that is kept here, or, while that is being fetched, from the center's; whoever asked gets
-//! what of it is wanted.
+//! what of it is wanted: visitors of the group's address, and administrators.
 //!
 //! Of the company's own people the list is told as it is meant to be, with edits that are on their way, so that nobody is named who
 //! has been taken off.
@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use intergroup_schemas::ids::{AccountId, EnterpriseId, GroupNumber, ListVersion};
+use intergroup_schemas::ids::{AccountId, EnterpriseId, GroupNumber, ListDigest, ListVersion};
 use intergroup_schemas::link::RequestBody;
 use intergroup_schemas::list::{AccountRow, ListPage, Role};
 
 use super::{Caller, Declined, VisitAnswer};
-use crate::bridge::action::Action;
-use crate::bridge::commands::Asked;
-use crate::bridge::limits::{MEMBERS_SHOWN, VISITS_WAITING};
+use crate::bridge::action::{Action, CommandId, Reply};
+use crate::bridge::commands::{Asked, refused};
+use crate::bridge::limits::{LISTED_ROWS, MEMBERS_SHOWN, VISITS_WAITING};
 use crate::bridge::{Bridge, Room};
 use crate::ids::{Account, BareJid, Who};
 
@@ -106,7 +106,25 @@ pub enum MemberAt {
     Remote(Who),
 }
 
-/// Visitors who wait for members.
+/// A page of a group's user list, for an administrator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Of the center's list: what changed behind the place asked for, removals included. Of the list that is kept here: who is on
+    /// it, in order of account, edits of our own that are on their way included.
+    pub rows: Vec<AccountRow>,
+    /// Others follow.
+    pub more: bool,
+    /// The list's version when the page was read.
+    pub version: ListVersion,
+    /// The digest of the whole list and the accounts on it, at that version; none where memory does not hold it.
+    pub whole: Option<(ListDigest, u64)>,
+    /// It is the center's; else the one that is kept here, and the center was not asked.
+    pub center_asked: bool,
+    /// There is a link to the center: what is kept here is not older than it by more than what is on its way.
+    pub link: bool,
+}
+
+/// Who waits for members.
 #[derive(Debug, Default)]
 pub(in crate::bridge) struct Waiting {
     /// For the center.
@@ -116,13 +134,21 @@ pub(in crate::bridge) struct Waiting {
     begun: u64,
 }
 
-/// A visitor for whom the list that is kept here is read.
+/// Somebody for whom the list that is kept here is read.
 #[derive(Debug)]
 struct Reading {
-    wait: Wait,
+    asker: Asker,
+    group: GroupNumber,
+    max: usize,
     after: Option<AccountId>,
     /// One more than are wanted shows that others follow.
     found: Vec<AccountRow>,
+}
+
+#[derive(Debug)]
+enum Asker {
+    Visitor(Wait),
+    Administrator(CommandId),
 }
 
 /// A visitor who waits.
@@ -133,6 +159,17 @@ pub(in crate::bridge) struct Wait {
     max: usize,
     /// Set when it is the command that asked.
     name: Option<String>,
+}
+
+/// The center's list is read with other marks.
+const BEING_FETCHED: &str = "the list that is kept here is being fetched anew: ask again, from the beginning";
+
+impl Listing {
+    /// What the center has answered.
+    pub(in crate::bridge) fn of_the_center(page: ListPage) -> Self {
+        let ListPage { version, digest, accounts, rows, more } = page;
+        Self { rows, more, version, whole: Some((digest, accounts)), center_asked: true, link: true }
+    }
 }
 
 impl Bridge {
@@ -163,33 +200,76 @@ impl Bridge {
     // ------------------------------------------------------------ from the disk
 
     fn read_members(&mut self, wait: Wait, after: Option<AccountId>) {
+        let (group, max) = (wait.group, wait.max);
+        self.begin_reading(Asker::Visitor(wait), group, max, after);
+    }
+
+    fn begin_reading(&mut self, asker: Asker, group: GroupNumber, max: usize, after: Option<AccountId>) {
         self.waiting.begun += 1;
         let visit = self.waiting.begun;
-        self.read_on(visit, Reading { wait, after, found: Vec::new() });
+        self.read_on(visit, Reading { asker, group, max, after, found: Vec::new() });
     }
 
     fn read_on(&mut self, visit: u64, reading: Reading) {
-        let (group, after, max) = (reading.wait.group, reading.after.clone(), reading.wait.max + 1);
+        let (group, after, max) = (reading.group, reading.after.clone(), reading.max + 1);
         self.waiting.reading.insert(visit, reading);
         self.cx.act(Action::LoadListed { group, after, max, visit: Some(visit) });
     }
 
-    /// Rows of the list that is kept here, for a visitor.
+    /// Rows of the list that is kept here, for whoever asked.
     pub(in crate::bridge) fn members_read(&mut self, visit: u64, rows: Vec<AccountRow>) {
         let Some(mut reading) = self.waiting.reading.remove(&visit) else { return };
-        let (group, max) = (reading.wait.group, reading.wait.max);
-        let Some(room) = self.rooms.get(&group) else { return self.tell_members(reading.wait, None) };
+        let (group, max) = (reading.group, reading.max);
+        let Some(room) = self.rooms.get(&group).filter(|room| room.list_is_kept()) else {
+            return match reading.asker {
+                Asker::Visitor(wait) => self.tell_members(wait, None),
+                Asker::Administrator(id) => self.cx.reply(id, refused(BEING_FETCHED)),
+            };
+        };
         let last = rows.last().filter(|_| rows.len() > max).map(|row| row.account.clone());
         reading.found.extend(room.as_meant(&self.cx, reading.after.as_ref(), last.as_ref(), rows));
         if let Some(last) = last.filter(|_| reading.found.len() <= max) {
             reading.after = Some(last);
             return self.read_on(visit, reading);
         }
-        let count = room.list_count(&self.cx);
         let more = reading.found.len() > max;
-        let members = reading.found.into_iter().take(max);
-        let members = members.filter_map(|row| self.member(group, Mark::Here(row.account.clone()), row)).collect();
-        self.tell_members(reading.wait, Some(Members { members, count, more }));
+        reading.found.truncate(max);
+        let rows = reading.found;
+        match reading.asker {
+            Asker::Visitor(wait) => {
+                let count = room.list_count(&self.cx);
+                let member = |row: AccountRow| self.member(group, Mark::Here(row.account.clone()), row);
+                let members = rows.into_iter().filter_map(member).collect();
+                self.tell_members(wait, Some(Members { members, count, more }));
+            }
+            Asker::Administrator(id) => {
+                let (version, whole) = room.list_figures();
+                let link = self.cx.link.is_some();
+                let listing = Listing { rows, more, version, whole, center_asked: false, link };
+                self.cx.reply(id, Reply::Members(listing));
+            }
+        }
+    }
+
+    // ------------------------------------------------------------ for administrators
+
+    /// A page of the list: of the one that is kept here, by account, as long as it is there; of the center's else, by version and
+    /// account. Who goes on in the center's names a version.
+    pub(in crate::bridge) fn list_by_command(
+        &mut self,
+        id: CommandId,
+        group: GroupNumber,
+        since: ListVersion,
+        after: Option<AccountId>,
+    ) {
+        let kept = self.rooms.get(&group).is_some_and(Room::list_is_kept);
+        if since == ListVersion(0) && kept {
+            self.begin_reading(Asker::Administrator(id), group, LISTED_ROWS, after);
+        } else if since == ListVersion(0) && after.is_some() {
+            self.cx.reply(id, refused(BEING_FETCHED));
+        } else if self.has_link(id) {
+            self.want_page(RequestBody::FetchList { group, since, after }, Asked::Answer(id));
+        }
     }
 
     // ------------------------------------------------------------ from the center

@@ -16,7 +16,7 @@ use super::action::Action;
 use super::event::Content;
 use crate::ids::{BareJid, MessageId, RoomJid};
 
-pub use members::{Mark, Member, MemberAt, Members, Span};
+pub use members::{Listing, Mark, Member, MemberAt, Members, Span};
 pub(super) use members::{Wait, Waiting};
 
 /// Who asks, and where the answer goes.

@@ -57,6 +57,7 @@ impl Room {
         }
         self.mapping.ending = Some(how);
         self.ending.commands.extend(command);
+        self.goes_on_without_list(cx);
         self.dirty(cx);
         cx.after(self.group(), After::End);
     }

@@ -129,7 +129,7 @@ impl Room {
             return;
         }
         self.stream.welcome = true;
-        self.list.check_soon(cx.now);
+        self.list.check_soon(cx.now, welcome.standing == Standing::Member);
         let known = self.mapping.incarnation.replace(welcome.incarnation.clone());
         if known.as_ref() != Some(&welcome.incarnation) {
             self.dirty(cx);

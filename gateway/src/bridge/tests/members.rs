@@ -241,6 +241,31 @@ fn where_members_come_from_is_chosen_by_the_room_and_changed_by_command() {
     assert_eq!(went(&rig), Vec::<String>::new());
 }
 
+/// A list that is kept by command is not known, nor will it ever be: the room ends all the same, and its members stay.
+#[test]
+fn a_room_whose_list_does_not_come_any_more_ends() {
+    for deleted in [true, false] {
+        let mut rig = Rig::with_source(Source::Explicit, &[]);
+        edit(&mut rig, "alice", true);
+        assert_eq!(has(&rig, ALICE), Some(Affiliation::Member));
+        rig.crash();
+        rig.bridge.rooms.get_mut(&GROUP).unwrap().mapping.list_at = None;
+        (rig.list, rig.list_is_denied) = (None, deleted);
+        rig.event(Event::ServerUp { exclusive: true });
+        rig.link_up(N(1), History::Same, Seq(0));
+        rig.resumed();
+        if deleted {
+            entry(&mut rig, 2, 2, Change::Deleted {});
+        } else {
+            rig.command(Command::Unmap { group: GROUP });
+        }
+        rig.pass(200_000);
+        assert!(rig.bridge.rooms.is_empty(), "the mapping has not ended; deleted: {deleted}");
+        assert!(rig.archive.iter().any(|e| e.text.contains("not shared")), "{:?}", rig.archive);
+        assert_eq!(has(&rig, ALICE), Some(Affiliation::Member));
+    }
+}
+
 // ---------------------------------------------------------------- several gateways of one company
 
 /// A room that has Alice, in a group whose list has Bob, too; with another gateway of ours in the group, or without.

@@ -200,6 +200,7 @@ fn the_list_comes_from_the_disk_when_memory_has_let_go_of_it() {
     assert_eq!(rig.heard(), ["known", "known"]);
     assert_eq!(refusals(&rig).len(), 2);
     assert_eq!(rig.bridge.cx.counters["list-misses"], 2);
+    assert_eq!(rig.bridge.cx.counters["list-hits"], 4, "each message was judged by it");
     rig.list = Some(center.page(2));
     rig.crash();
     rig.up();

@@ -8,7 +8,9 @@ use intergroup_schemas::list::{AccountEdit, AccountRow, Listed, Role};
 use super::group::list_of;
 use super::rig::{GROUP, Rig, Speaker, room};
 use super::{ALICE, BOB, Command, Event, Reply};
-use crate::bridge::{Caller, CommandsOf, Content, Mark, MemberAt, Members, PersonEdit, Span, Visit, VisitAnswer};
+use crate::bridge::{
+    Caller, CommandsOf, Content, Listing, Mark, MemberAt, Members, PersonEdit, Span, Visit, VisitAnswer,
+};
 use crate::ids::{BareJid, MessageId, Who};
 
 const OUTSIDER: &str = "mallory@acme.test";
@@ -237,6 +239,49 @@ fn a_list_that_is_not_kept_here_whole_is_the_centers_to_tell() {
     // Begun at the center, it goes on there, though the list is kept here again.
     let page = page_of(&mut rig, mark.parse().ok(), 2);
     assert_eq!(page.members.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["Q"]);
+}
+
+fn listing(rig: &mut Rig, since: u64, after: Option<&str>) -> Listing {
+    let after = after.map(|account| account.parse().unwrap());
+    rig.command(Command::Members { group: GROUP, since: ListVersion(since), after });
+    match rig.replies.pop() {
+        Some(Reply::Members(listing)) => listing,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn administrators_read_the_list_that_is_kept_here_also_without_a_link() {
+    let rows = [row("acme", "alice", "Alice", 2), row("acme", "carol", "Carol", 2), row("globex", "pat", "Pat", 3)];
+    let mut rig = with_list(&rows);
+    let asked = pages_asked_of_center(&rig);
+    let named = |l: &Listing| l.rows.iter().map(|row| row.account.to_string()).collect::<Vec<_>>();
+    let with_link = listing(&mut rig, 0, None);
+    assert_eq!((with_link.version, with_link.center_asked, with_link.link), (ListVersion(9), false, true));
+    assert_eq!(named(&with_link), ["acme/alice", "acme/carol", "globex/pat"]);
+    rig.event(Event::LinkDown);
+    let off = PersonEdit { person: "carol".into(), listed: None };
+    rig.command(Command::Edit { group: GROUP, people: vec![off] });
+    let without = listing(&mut rig, 0, None);
+    assert_eq!(
+        (without.version, without.center_asked, without.link, without.more),
+        (ListVersion(9), false, false, false)
+    );
+    assert_eq!(named(&without), ["acme/alice", "globex/pat"], "the company's own part as it is to be");
+    assert_eq!(named(&listing(&mut rig, 0, Some("acme/alice"))), ["globex/pat"], "a page goes on behind an account");
+    assert_eq!(pages_asked_of_center(&rig), asked, "the center is not troubled");
+    // While it is not kept here, it is the center's to tell.
+    rig.bridge.rooms.get_mut(&GROUP).unwrap().mapping.list_at = None;
+    for (after, why) in [(None, "no link to the center"), (Some("acme/alice"), "being fetched anew")] {
+        let after = after.map(|account: &str| account.parse().unwrap());
+        rig.command(Command::Members { group: GROUP, since: ListVersion(0), after });
+        let refused = matches!(rig.replies.pop(), Some(Reply::Refused { text, .. }) if text.contains(why));
+        assert!(refused, "{why}");
+    }
+    rig.link_up(N(0), History::Same, Seq(0));
+    rig.bridge.rooms.get_mut(&GROUP).unwrap().mapping.list_at = None;
+    let center = listing(&mut rig, 0, None);
+    assert!(center.center_asked && pages_asked_of_center(&rig) > asked);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{GroupNumber, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::link::{
     Deliver, GroupInfo, History, MemberInfo, Request, RequestBody, Response, ResponseBody, Resume, Standing, Timestamp,
@@ -54,6 +55,8 @@ pub(super) struct Rig {
     pub(super) put_out: Vec<Nick>,
     /// The center's list; none: what is asked of it is not answered.
     pub(super) list: Option<ListPage>,
+    /// The center gives no list, as we have no part in the group any more.
+    pub(super) list_is_denied: bool,
     pub(super) members: Vec<MemberInfo>,
     next_command: u64,
     /// Each has random bytes of its own.
@@ -105,6 +108,7 @@ impl Rig {
             put_out: Vec::new(),
             list: Some(list_of(1, vec![row("acme/alice", "Alice", 1), row("acme/bob", "Bob", 1)])),
             members: vec![member("acme", "Acme"), member("globex", "Globex")],
+            list_is_denied: false,
             next_command: 0,
             starts: 0,
         }
@@ -250,6 +254,11 @@ impl Rig {
 
     fn link(&mut self, stanza: ToCenter) {
         match &stanza {
+            ToCenter::Request(Request { id, body: RequestBody::FetchList { .. } }) if self.list_is_denied => {
+                let condition = Condition::NotAMember;
+                let body = ResponseBody::Refused { condition, text: condition.admin_text().to_owned() };
+                self.bridge.handle(Event::Link(ToGateway::Response(Response { id: *id, body })), self.now);
+            }
             ToCenter::Request(Request { body: RequestBody::FetchList { .. }, .. }) if self.list.is_none() => {}
             ToCenter::Request(Request { id, body }) => {
                 let body = match (body, &self.list) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{ListVersion, UserId};
 use intergroup_schemas::link::Timestamp;
 use intergroup_schemas::list::{ListPage, Roster, Standing};
@@ -18,6 +19,8 @@ pub(super) struct Fetch {
     /// When to look next.
     due: Timestamp,
     running: Option<Running>,
+    /// The center does not give the list any more: the group has ended, or we have no part in it.
+    denied: bool,
 }
 
 #[derive(Debug)]
@@ -38,7 +41,7 @@ struct Running {
 
 impl Fetch {
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { due: now, running: None }
+        Self { due: now, ..Self::default() }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -51,6 +54,10 @@ impl Fetch {
 
     pub(super) fn is_due(&mut self, now: Timestamp) {
         self.due = self.due.min(now);
+    }
+
+    pub(super) fn is_denied(&mut self, denied: bool) {
+        self.denied = denied;
     }
 
     /// A change of the list came by. True while a fetch will bring it.
@@ -67,8 +74,12 @@ impl Room {
     pub(in crate::bridge::room) fn list_deadline(&self, cx: &Context) -> Option<Timestamp> {
         let loading = matches!(self.list.roster, Held::Loading(_));
         let can = cx.link.is_some() && self.stream.is_welcome() && self.list.fetch.running.is_none() && !loading;
-        // Of a mapping that is being ended nobody asks any more.
-        (can && self.mapping.ending.is_none()).then_some(self.list.fetch.due)
+        (can && self.list_may_come()).then_some(self.list.fetch.due)
+    }
+
+    /// Whether the center will give the list. Of a mapping that is being ended nobody asks for it any more.
+    pub(in crate::bridge::room) fn list_may_come(&self) -> bool {
+        self.mapping.ending.is_none() && !self.list.fetch.denied
     }
 
     pub(in crate::bridge::room) fn watch_list(&mut self, cx: &mut Context) {
@@ -115,10 +126,14 @@ impl Room {
     }
 
     /// The center did not give the page.
-    pub(in crate::bridge) fn list_refused(&mut self, cx: &mut Context, request: RequestId) {
+    pub(in crate::bridge) fn list_refused(&mut self, cx: &mut Context, request: RequestId, why: Option<Condition>) {
         if self.list.fetch.awaits(request) {
             self.list.fetch.running = None;
             self.list.fetch.due = cx.about(RETRY);
+            if matches!(why, Some(Condition::NotAMember | Condition::UnknownGroup)) {
+                self.list.fetch.denied = true;
+                self.goes_on_without_list(cx);
+            }
         }
     }
 

@@ -66,8 +66,9 @@ impl List {
         }
     }
 
-    /// A new link: what was missed meanwhile is fetched, and the digest compared.
-    pub(super) fn check_soon(&mut self, now: Timestamp) {
+    /// A new link: what was missed meanwhile is fetched, and the digest compared, if we still belong to the group.
+    pub(super) fn check_soon(&mut self, now: Timestamp, is_member: bool) {
+        self.fetch.is_denied(!is_member);
         self.fetch.is_due(now);
     }
 
@@ -140,7 +141,7 @@ impl Room {
         !needs || self.mapping.list_at.is_none() || self.list_at_hand(cx)
     }
 
-    // ------------------------------------------------------------ for visitors of the group's address
+    // ------------------------------------------------------------ for visitors of the group's address, and administrators
 
     /// Whether the disk has the list, all of it.
     pub(in crate::bridge) fn list_is_kept(&self) -> bool {
@@ -152,6 +153,15 @@ impl Room {
         let Held::Here(roster) = &self.list.roster else { return None };
         let own = cx.enterprise().and_then(|me| roster.len_of(me)).unwrap_or_default();
         u64::try_from(roster.len() - own + self.own_people().len()).ok()
+    }
+
+    /// The version of the list; and its digest and the accounts on it, where memory holds it.
+    pub(in crate::bridge) fn list_figures(&self) -> (ListVersion, Option<(ListDigest, u64)>) {
+        let whole = match &self.list.roster {
+            Held::Here(roster) => u64::try_from(roster.len()).ok().map(|len| (roster.digest(), len)),
+            Held::OnDisk | Held::Loading(_) => None,
+        };
+        (self.mapping.list_at.unwrap_or_default(), whole)
     }
 
     /// Rows of the disk as they are to be: of our own part what is meant, of others nobody whom the stream has taken off since.

@@ -92,8 +92,20 @@ impl Room {
     }
 
     /// Where the list is kept by command, nothing can be said of the room's members before it is known.
-    fn can_compare(&self) -> bool {
+    fn can_judge(&self) -> bool {
         self.source() != Source::Explicit || self.mapping.list_at.is_some()
+    }
+
+    /// Where the list does not come any more, the room goes on without it, and its members stay what they are.
+    fn can_compare(&self) -> bool {
+        self.can_judge() || !self.list_may_come()
+    }
+
+    /// The list does not come any more: a room that has waited for it goes on without.
+    pub(in crate::bridge::room) fn goes_on_without_list(&mut self, cx: &Context) {
+        if !self.members.known {
+            self.read_soon(cx);
+        }
     }
 
     fn compare_members(&mut self, cx: &mut Context, people: &BTreeMap<BareJid, Affiliation>) {
@@ -103,6 +115,23 @@ impl Room {
         let who = |is: fn(Affiliation) -> bool| people.iter().filter(move |(_, a)| is(**a)).map(|(jid, _)| jid.clone());
         self.members.staff = who(is_staff).collect();
         self.members.outcasts = who(|affiliation| affiliation == Affiliation::Outcast).collect();
+        if self.can_judge() {
+            self.judge_members(cx, people);
+        }
+        if !std::mem::replace(&mut self.members.known, true) {
+            self.catch_up(cx);
+        }
+        for (nick, real, affiliation) in self.people.who_is_here() {
+            match self.source() {
+                Source::Occupants if self.shares_part(cx) => self.attends(cx, &nick, &real, affiliation),
+                Source::Occupants => {}
+                Source::Affiliations | Source::Explicit => self.watch_stranger(cx, &nick, &real, affiliation),
+            }
+        }
+    }
+
+    /// Those in the room's lists, against the list.
+    fn judge_members(&mut self, cx: &mut Context, people: &BTreeMap<BareJid, Affiliation>) {
         let mut readers = Vec::new();
         let mut adds = Vec::new();
         let mut here = Vec::new();
@@ -134,16 +163,6 @@ impl Room {
         here.iter().for_each(|user| self.is_for_here(cx, user));
         self.compare_listed(cx, people);
         self.tell_of_readers(cx, &readers);
-        if !std::mem::replace(&mut self.members.known, true) {
-            self.catch_up(cx);
-        }
-        for (nick, real, affiliation) in self.people.who_is_here() {
-            match self.source() {
-                Source::Occupants if self.shares_part(cx) => self.attends(cx, &nick, &real, affiliation),
-                Source::Occupants => {}
-                Source::Affiliations | Source::Explicit => self.watch_stranger(cx, &nick, &real, affiliation),
-            }
-        }
     }
 
     /// Those on the list, against the room's lists.
