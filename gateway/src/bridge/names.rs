@@ -3,6 +3,7 @@
 use intergroup_schemas::ids::{
     DisplayName, EnterpriseId, Epoch, GroupNumber, Incarnation, ListVersion, OriginKey, Seq,
 };
+use intergroup_schemas::text;
 use ring::{digest, hmac};
 
 use crate::ids::{MessageId, Nick};
@@ -64,17 +65,20 @@ pub(super) fn run(entropy: &[u8; 32]) -> Incarnation {
 }
 
 /// What a person is called in a room of another enterprise, at the given attempt: the first is the best; when it is taken a
-/// number follows; when the server cannot take the name at all (emoji, bidi controls), only its plain letters stay.
+/// number follows; when the server cannot take the name at all (emoji), only its plain letters stay. Nothing that deceives the eye
+/// gets in, whatever another company's gateway says: the company stands behind each name, so that letters that look like others
+/// make nobody somebody else.
 pub(super) fn puppet_nick(nick: &DisplayName, user: &str, display: &DisplayName, attempt: Attempt) -> Nick {
     let plain = |text: &str| -> String {
         text.chars().filter(|c| c.is_ascii_alphanumeric() || " .-_'@".contains(*c)).collect::<String>().trim().into()
     };
-    let tidy = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let tidy = |text: &str| text::neutral(text, text.len());
     let (name, company) = if attempt.plain {
         let name = [plain(nick.as_str()), plain(user)].into_iter().find(|n| !n.is_empty());
         (name.unwrap_or_else(|| "someone".into()), plain(display.as_str()))
     } else {
-        (tidy(nick.as_str()), tidy(display.as_str()))
+        let name = tidy(nick.as_str()).or_else(|| tidy(user));
+        (name.unwrap_or_else(|| "someone".into()), tidy(display.as_str()).unwrap_or_default())
     };
     let number = if attempt.number > 1 { format!(" {}", attempt.number) } else { String::new() };
     Nick::from(format!("{name} ({company}){number}").as_str())
@@ -120,5 +124,17 @@ mod tests {
         assert_eq!(nick("Alice", Attempt { number: 2, plain: false }), "Alice (Acme) 2");
         assert_eq!(nick("Al\u{1F600} ice", Attempt { number: 1, plain: true }), "Al ice (Acme)");
         assert_eq!(nick("\u{1F600}", Attempt { number: 1, plain: true }), "alice (Acme)");
+    }
+
+    #[test]
+    fn a_name_that_deceives_the_eye_is_neutralised_and_has_its_company() {
+        let nick = |name: &str| {
+            puppet_nick(&name.parse().unwrap(), "mallory", &"Evil".parse().unwrap(), Attempt::FIRST).to_string()
+        };
+        assert_eq!(nick("Alice (Acme)"), "Alice (Acme) (Evil)");
+        assert_eq!(nick("Al\u{200B}ice\u{2060} \u{FEFF} A"), "Alice A (Evil)", "zero width");
+        assert_eq!(nick("\u{202E}ecilA\u{2066}"), "ecilA (Evil)", "bidi controls");
+        assert_eq!(nick("\u{410}lice"), "\u{410}lice (Evil)", "a letter that looks like another");
+        assert_eq!(nick("\u{200B}\u{3164}"), "mallory (Evil)", "nothing that shows");
     }
 }

@@ -52,9 +52,6 @@ impl End {
 
 impl Room {
     pub(super) fn begin_ending(&mut self, cx: &mut Context, how: Ending, command: Option<CommandId>) {
-        if how == Ending::Leave {
-            self.leave_part(cx);
-        }
         self.mapping.ending = Some(how);
         self.ending.commands.extend(command);
         self.goes_on_without_list(cx);
@@ -77,6 +74,10 @@ impl Room {
         }
         if !self.mapping.closed {
             self.close(cx);
+        }
+        if self.mapping.closed && self.mapping.ending == Some(Ending::Leave) {
+            // Not before: who said something before the notice is on the list until it has gone out.
+            self.leave_part(cx);
         }
         let written = self.durable.n == self.mapping.last_n;
         let drained = self.undecided() == 0 && self.stream.is_drained() && self.post.is_idle() && written;

@@ -150,7 +150,8 @@ impl Room {
         let away = self.puppets.puppets.get(&account).is_some_and(|p| matches!(p.state, State::Away(_)));
         if by_ear || away {
             let display = self.display_of(&deliver.enterprise);
-            return Voice::Ear(format!("{} ({display}): ", deliver.nick));
+            let name = puppet_nick(&deliver.nick, deliver.user.as_str(), &display, Attempt::FIRST);
+            return Voice::Ear(format!("{name}: "));
         }
         self.make_room(cx);
         let name = deliver.nick.clone();

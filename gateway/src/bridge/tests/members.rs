@@ -253,14 +253,21 @@ fn a_room_whose_list_does_not_come_any_more_ends() {
         (rig.list, rig.list_is_denied) = (None, deleted);
         rig.event(Event::ServerUp { exclusive: true });
         rig.link_up(N(1), History::Same, Seq(0));
+        if !deleted {
+            rig.command(Command::Unmap { group: GROUP });
+        }
         rig.resumed();
         if deleted {
             entry(&mut rig, 2, 2, Change::Deleted {});
-        } else {
-            rig.command(Command::Unmap { group: GROUP });
         }
+        // What was edited is decided, under whatever number it has now.
+        let hello = rig.bridge.hello().remove(0);
+        let (epoch, n) = (hello.epoch, hello.last_n);
+        let decided = intergroup_schemas::link::Decided { group: GROUP, epoch, n, refused: Vec::new() };
+        rig.event(Event::Link(ToGateway::Decided(decided)));
         rig.pass(200_000);
-        assert!(rig.bridge.rooms.is_empty(), "the mapping has not ended; deleted: {deleted}");
+        let left: Vec<_> = rig.bridge.rooms.values().map(|room| room.status()).collect();
+        assert!(left.is_empty(), "the mapping has not ended; deleted: {deleted}; {left:?}");
         assert!(rig.archive.iter().any(|e| e.text.contains("not shared")), "{:?}", rig.archive);
         assert_eq!(has(&rig, ALICE), Some(Affiliation::Member));
     }
@@ -357,7 +364,13 @@ fn nobody_is_taken_off_who_may_be_of_a_gateway_of_which_the_stream_has_not_told_
 fn who_leaves_a_group_in_which_another_gateway_stays_takes_its_people_along() {
     let mut rig = beside_a_branch(true, Source::Affiliations);
     takes(&mut rig, 1, 2, 2, &["alice", "bob"]);
+    rig.slow_archive = Some(Vec::new());
     rig.command(Command::Leave { group: GROUP });
+    assert_eq!(went(&rig), ["+alice"], "what was said before the notice is not read yet");
+    for (request, from) in rig.slow_archive.take().unwrap() {
+        rig.page(request, &from);
+    }
+    rig.run();
     assert_eq!(went(&rig), ["+alice", "-alice"]);
 }
 

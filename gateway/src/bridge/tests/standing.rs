@@ -66,7 +66,12 @@ fn a_branch_that_comes_or_goes_is_not_taken_for_its_company() {
         assert!(last(rig).contains(words), "{} is not {words:?}", last(rig));
     };
     told(&mut rig, 2, joined_at("Globex", "east"), "Another branch of Globex has joined group 10001");
-    told(&mut rig, 3, left_at("Globex", "main"), "A branch of Globex has left group 10001 (Apollo); Globex still reads");
+    told(
+        &mut rig,
+        3,
+        left_at("Globex", "main"),
+        "A branch of Globex has left group 10001 (Apollo); Globex still reads",
+    );
     told(&mut rig, 4, left_at("Globex", "east"), ">Globex has left group 10001");
     told(&mut rig, 5, joined_at("Globex", "east"), ">Globex has joined group 10001");
     told(&mut rig, 6, joined_at("Acme", "west"), "Another branch of Acme has joined group 10001");

@@ -115,7 +115,7 @@ impl Room {
         let who = |is: fn(Affiliation) -> bool| people.iter().filter(move |(_, a)| is(**a)).map(|(jid, _)| jid.clone());
         self.members.staff = who(is_staff).collect();
         self.members.outcasts = who(|affiliation| affiliation == Affiliation::Outcast).collect();
-        if self.can_judge() {
+        if self.can_judge() && !self.is_closed() {
             self.judge_members(cx, people);
         }
         if !std::mem::replace(&mut self.members.known, true) {
