@@ -10,6 +10,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::interval;
 
+use crate::bundle::Bundle;
 use crate::config::{Config, Dir, write_private};
 use crate::listen::{self, Service};
 use crate::pki::{self, Authority, ServerCertificate};
@@ -40,6 +41,20 @@ pub fn init(dir: &Dir, config: &Config, files: &Files) -> Result<()> {
     config.write(dir)
 }
 
+/// Makes another node of a center out of its bundle. The store must be there: a node that cannot reach it is not made.
+///
+/// # Errors
+/// As [`init`].
+pub fn join(dir: &Dir, bundle: &Bundle, config: &Config) -> Result<()> {
+    config.check()?;
+    dir.create()?;
+    bundle.unpack(dir)?;
+    let authority = Authority::load(dir)?;
+    ServerCertificate::open(dir, &authority, config.hosts(), engine::now().0.div_euclid(1000))?;
+    drop(Place::of(dir, config)?.open().context("opening the store that nodes share")?);
+    config.write(dir)
+}
+
 /// Runs the center until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -54,9 +69,9 @@ pub async fn serve(dir: &Dir) -> Result<()> {
     if SystemRandom::new().fill(&mut entropy).is_err() {
         bail!("the system gives no random numbers");
     }
-    let engine = engine::start(Place::of(dir, &config)?, config.hub(entropy))?;
+    let engine = engine::start(Place::of(dir, &config)?, config.hub(entropy), config.dialled().to_vec())?;
     let tls = Arc::new(pki::server_config(&authority, certificate.clone())?);
-    let service = Arc::new(Service { engine, authority, addresses: config.dialled().to_vec(), tls });
+    let service = Arc::new(Service { engine, authority, tls });
 
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     admin::serve(dir, config.name.clone(), service.clone())?;

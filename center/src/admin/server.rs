@@ -101,7 +101,7 @@ async fn perform(ask: Ask, name: &str, service: &Service) -> Answer {
     };
     match service.engine.ask(request).await {
         AdminReply::Status(status) => {
-            Answer::Status { name: name.to_owned(), addresses: service.addresses.clone(), status }
+            Answer::Status { name: name.to_owned(), addresses: service.engine.addresses(), status }
         }
         reply => Answer::Reply(reply),
     }
@@ -128,7 +128,7 @@ async fn code(
     let expires = Timestamp(now().0 + good_for - 1);
     match service.engine.ask(request(gateway.clone(), hash, expires)).await {
         AdminReply::Done => {
-            let (addresses, fingerprint) = (service.addresses.clone(), service.authority.fingerprint());
+            let (addresses, fingerprint) = (service.engine.addresses(), service.authority.fingerprint());
             let code = Code { addresses, fingerprint, secret: Secret(secret) }.encode();
             Answer::Code { code, gateway, expires: expires.to_wire() }
         }

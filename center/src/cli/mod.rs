@@ -19,6 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::admin::{self, Answer, Ask};
 use crate::app;
+use crate::bundle::Bundle;
 use crate::config::{Config, DEFAULT_LISTEN, Dir, Rates, Retention};
 use crate::hub::AdminReply;
 
@@ -47,13 +48,16 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a center: its certificate authority, its configuration and its store
+    /// Make a center: its certificate authority, its configuration and its store; or another node of a center
     Init {
         #[command(flatten)]
         common: Common,
         /// What people call it
-        #[arg(long)]
-        name: String,
+        #[arg(long, required_unless_present = "join")]
+        name: Option<String>,
+        /// Make another node of a center, out of the file that its `bundle` has written, or out of standard input (-)
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "store"])]
+        join: Option<PathBuf>,
         /// HOST:PORT to listen on; may be given several times
         #[arg(long, value_name = "ADDR", default_value = DEFAULT_LISTEN)]
         listen: Vec<String>,
@@ -73,6 +77,11 @@ enum Command {
     },
     /// Run the center
     Serve {
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Write what another node of this center needs to standard output, its authority's key included: for a pipe to `init --join -`
+    Bundle {
         #[command(flatten)]
         at: Where,
     },
@@ -182,8 +191,17 @@ pub fn run() -> ExitCode {
 
 fn perform(command: Command) -> Result<()> {
     let (common, ask) = match command {
-        Command::Init { common, name, listen, address, store, store_password_file, store_ca_file } => {
+        Command::Init { common, join: Some(bundle), listen, address, .. } => {
+            let (dir, bundle) = (Dir(common.at.dir), Bundle::take(&bundle)?);
+            let config = bundle.config(listen, address);
+            app::join(&dir, &bundle, &config)?;
+            show::made(&dir, &config, common.json);
+            return Ok(());
+        }
+        Command::Bundle { at } => return Bundle::of(&Dir(at.dir))?.print(),
+        Command::Init { common, name, listen, address, store, store_password_file, store_ca_file, .. } => {
             let dir = Dir(common.at.dir);
+            let name = name.unwrap_or_default();
             let (retention, rates) = (Retention::default(), Rates::default());
             let config = Config { name, listen, addresses: address, store, retention, rates };
             let files = Files { password: store_password_file, authorities: store_ca_file };
@@ -278,6 +296,8 @@ mod tests {
             "init --dir /d --name Hub --listen 192.0.2.10:7100 --listen 198.51.100.7:7100",
             "init --dir /d --name Hub --store redis://127.0.0.1:6379 --store-password-file /p --store-ca-file /c",
             "serve --dir /d",
+            "bundle --dir /d",
+            "init --join - --dir /d --listen 198.51.100.7:7100",
             "enterprise add acme --display Acme --dir /d",
             "enterprise add acme --display Acme --gateway main --dir /d --json",
             "enterprise list --dir /d",

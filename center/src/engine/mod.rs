@@ -7,8 +7,8 @@ mod outbox;
 mod run;
 mod storage;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use intergroup_schemas::conditions::Condition;
@@ -46,6 +46,7 @@ pub struct Engine {
     inputs: mpsc::Sender<Input>,
     links: Arc<AtomicU64>,
     up: watch::Sender<usize>,
+    addresses: Arc<RwLock<Vec<String>>>,
 }
 
 /// The hub's task has ended, which it does only when the program ends.
@@ -54,9 +55,16 @@ pub struct Engine {
 pub struct Stopped;
 
 impl Engine {
-    fn new() -> (Self, mpsc::Receiver<Input>) {
+    fn new(addresses: Vec<String>) -> (Self, mpsc::Receiver<Input>) {
         let (inputs, receiver) = mpsc::channel(INPUTS);
-        (Self { inputs, links: Arc::new(AtomicU64::new(1)), up: watch::Sender::new(0) }, receiver)
+        let (links, up) = (Arc::new(AtomicU64::new(1)), watch::Sender::new(0));
+        (Self { inputs, links, up, addresses: Arc::new(RwLock::new(addresses)) }, receiver)
+    }
+
+    /// Where gateways dial this node, and behind that all others that share its store.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        self.addresses.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Announces a link; its frames arrive in the outbox. The hub may refuse it, which arrives there too.

@@ -2,7 +2,7 @@
 //! and a write.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,6 +17,7 @@ use super::storage::{Done, Read, Storage};
 use super::{Engine, Input, now};
 use crate::hub::{self, Action, AdminId, AdminReply, Event, Frames, Hub, LinkId};
 use crate::store::place::Place;
+use crate::store::shared::{Node, Unit, Version, Word};
 use crate::store::{Snapshot, StoreError};
 
 /// Inputs taken in one turn: enough to share a commit and a write, few enough that nobody waits long.
@@ -25,6 +26,8 @@ const INPUTS_PER_TURN: usize = 64;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 /// and, failing again and again, at most this long.
 const RETRY_MOST: Duration = Duration::from_secs(30);
+/// So often a node looks at what others have done that share the store, should a word of it have been lost.
+const LOOK: Duration = Duration::from_secs(5);
 /// Far enough to mean never.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -32,11 +35,12 @@ const IDLE: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// The store cannot be used.
-pub fn start(place: Place, config: hub::Config) -> Result<Engine> {
+pub fn start(place: Place, mut config: hub::Config, addresses: Vec<String>) -> Result<Engine> {
+    config.shared = place.is_shared();
     let mut store = place.open().context("opening the store")?;
     let snapshot = store.load().context("reading the store")?;
     let (storage, results) = Storage::start(place, store).context("starting the store's threads")?;
-    let (engine, inputs) = Engine::new();
+    let (engine, inputs) = Engine::new(addresses.clone());
     let owner = Owner {
         hub: None,
         life: 0,
@@ -51,6 +55,9 @@ pub fn start(place: Place, config: hub::Config) -> Result<Engine> {
         retry: RETRY_FIRST,
         retry_at: None,
         aside: false,
+        addresses,
+        known: engine.addresses.clone(),
+        look_at: None,
         figures: Figures::default(),
     };
     tokio::spawn(owner.run(snapshot, inputs, results));
@@ -90,6 +97,12 @@ struct Owner {
     retry_at: Option<Instant>,
     /// Another process has the store: to open it again would take it from that one, and so on for ever.
     aside: bool,
+    /// Where gateways dial this node; the first is its name.
+    addresses: Vec<String>,
+    /// Where they dial this node and the others.
+    known: Arc<RwLock<Vec<String>>>,
+    /// Where nodes share the store: when this one looks at what the others have done, should it not have heard it.
+    look_at: Option<Instant>,
     figures: Figures,
 }
 
@@ -132,11 +145,13 @@ impl Owner {
         for (byte, of_life) in config.entropy.iter_mut().zip(self.life.to_le_bytes()) {
             *byte ^= of_life;
         }
+        self.look_at = config.shared.then(Instant::now);
         self.hub = Some(Hub::new(snapshot, config));
     }
 
     fn next_timeout(&self) -> Instant {
-        let retry = self.retry_at.unwrap_or_else(|| Instant::now() + IDLE);
+        let idle = Instant::now() + IDLE;
+        let retry = self.retry_at.unwrap_or(idle).min(self.look_at.unwrap_or(idle));
         match self.hub.as_ref().and_then(Hub::next_timeout) {
             Some(at) => {
                 let wait = u64::try_from(at.0 - now().0).unwrap_or(0);
@@ -150,6 +165,9 @@ impl Owner {
         if self.retry_at.is_some_and(|at| at <= Instant::now()) {
             self.retry_at = None;
             self.storage.reopen();
+        }
+        if self.look_at.is_some_and(|at| at <= Instant::now()) {
+            self.look();
         }
         if let Some(hub) = &mut self.hub {
             hub.handle_timeout(now());
@@ -203,19 +221,22 @@ impl Owner {
                 return self.begin(*snapshot);
             }
             Done::Failed(error) => return self.failed(&error),
-            Done::Committed { ticket, took, figures } => {
+            Done::Committed { ticket, refused, took, figures } => {
                 self.figures.store = figures;
                 self.committing = false;
                 self.retry = RETRY_FIRST;
                 let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 self.figures.commit_us += us;
                 self.figures.commit_longest_us = self.figures.commit_longest_us.max(us);
-                Event::Committed(ticket)
+                if refused.is_empty() { Event::Committed(ticket) } else { Event::CommittedInPart(ticket, refused) }
             }
             Done::Log { life, .. }
             | Done::Hashes { life, .. }
             | Done::Sources { life, .. }
             | Done::List { life, .. }
+            | Done::News { life, .. }
+            | Done::Taken { life, .. }
+            | Done::Looked { life, .. }
                 if life != self.life =>
             {
                 return;
@@ -224,10 +245,51 @@ impl Owner {
             Done::Hashes { link, hashes, .. } => Event::Hashes { link, hashes },
             Done::Sources { group, gateway, sources, .. } => Event::Sources { group, gateway, sources },
             Done::List { reader, group, page, .. } => Event::List { reader, group, page },
+            Done::News { unit, news, .. } => Event::News { unit, news },
+            Done::Taken { link, taken, versions, .. } => Event::Taken { link, taken, versions },
+            Done::Looked { nodes, versions, .. } => return self.looked(nodes, versions),
+            Done::Heard(word) => return self.heard(word),
         };
         if let Some(hub) = &mut self.hub {
             hub.handle(event, now());
         }
+    }
+
+    /// Another node says something.
+    fn heard(&mut self, word: Word) {
+        let Some(hub) = &mut self.hub else { return };
+        match word {
+            Word::Changed(version, units) => {
+                hub.handle(Event::Versions(units.into_iter().map(|unit| (unit, version)).collect()), now());
+            }
+            Word::Taken(gateway, generation) => hub.handle(Event::TakenElsewhere { gateway, generation }, now()),
+            Word::Anew => self.look_at = Some(Instant::now()),
+        }
+    }
+
+    /// Looks at what other nodes have done, and tells them of this one.
+    fn look(&mut self) {
+        self.look_at = Some(Instant::now() + LOOK);
+        if let Some(hub) = &self.hub {
+            let online = hub.online().cloned().collect();
+            let here = Node { addresses: self.addresses.clone(), online, up: true };
+            self.storage.read(Read::Look { life: self.life, here });
+        }
+    }
+
+    fn looked(&mut self, nodes: Vec<Node>, versions: Vec<(Unit, Version)>) {
+        let Some(hub) = &mut self.hub else { return };
+        let others = || nodes.iter().filter(|node| node.addresses.first() != self.addresses.first());
+        let mut addresses = self.addresses.clone();
+        for address in others().flat_map(|node| &node.addresses) {
+            if !addresses.contains(address) {
+                addresses.push(address.clone());
+            }
+        }
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = addresses;
+        let elsewhere = others().flat_map(|node| node.online.iter().cloned()).collect();
+        hub.handle(Event::Elsewhere(elsewhere), now());
+        hub.handle(Event::Versions(versions), now());
     }
 
     /// Nothing of what waits has been acknowledged. The links are ended, and what is true is read from the disk.
@@ -243,7 +305,7 @@ impl Owner {
             retry_ms = u64::try_from(self.retry.as_millis()).unwrap_or(0),
             "the store failed: nothing was acknowledged, all links are ended until it can be used again"
         );
-        self.hub = None;
+        (self.hub, self.look_at) = (None, None);
         for (_, out) in self.links.drain() {
             out.outbox.end(bye(Condition::StoreUnavailable), true);
         }
@@ -266,9 +328,19 @@ impl Owner {
             let Some(hub) = &mut self.hub else { return };
             while let Some(action) = hub.poll_action() {
                 match action {
-                    Action::Commit { ticket, changes } => {
+                    Action::Commit { ticket, changes, claims } => {
                         self.committing = true;
-                        self.storage.commit(ticket, changes);
+                        self.storage.commit(ticket, changes, claims);
+                    }
+                    Action::ReadNews { unit, known } => {
+                        self.storage.read(Read::News { life: self.life, unit, known });
+                    }
+                    Action::TakeLink { link, gateway, runs, units } => {
+                        self.storage.read(Read::Take { life: self.life, link, gateway, runs, units });
+                    }
+                    Action::Lost => {
+                        let error = StoreError(intergroup_redis::Error::Lost.to_string());
+                        return self.failed(&error);
                     }
                     Action::Send { link, frames } => {
                         if let Some(out) = self.links.get_mut(&link) {

@@ -1,34 +1,39 @@
-//! The two threads of the store: one commits, one reads with its own connection, so that nobody who is behind delays a
-//! commit, and no commit a reader.
+//! The threads of the store: one commits, one reads with its own connection, so that nobody who is behind delays a
+//! commit, and no commit a reader. Where nodes share the store, one more reads what others have done, and one hears of it.
 
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, Seq};
+use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, Incarnation, Seq};
 use intergroup_schemas::list::ListPage;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::hub::{LinkId, Reader, Ticket};
 use crate::store::place::Place;
+use crate::store::shared::{Claims, Known, News, Node, Taken, Unit, Version, Word};
 use crate::store::{Change, PageQuery, Record, Snapshot, Store, StoreError};
 
 /// What the store has done. Its number is bounded by what the hub has asked for.
 #[derive(Debug)]
 pub(super) enum Done {
     Opened(Box<Snapshot>),
-    Committed { ticket: Ticket, took: Duration, figures: Vec<(&'static str, u64)> },
+    Committed { ticket: Ticket, refused: Vec<Unit>, took: Duration, figures: Vec<(&'static str, u64)> },
     Log { life: u64, link: LinkId, group: GroupNumber, after: Seq, records: Vec<Record> },
     Hashes { life: u64, link: LinkId, hashes: Vec<Option<HistoryHash>> },
     Sources { life: u64, group: GroupNumber, gateway: GatewayId, sources: Vec<u64> },
     List { life: u64, reader: Reader, group: GroupNumber, page: ListPage },
+    News { life: u64, unit: Unit, news: Box<News> },
+    Taken { life: u64, link: LinkId, taken: Taken, versions: Vec<(Unit, Version)> },
+    Looked { life: u64, nodes: Vec<Node>, versions: Vec<(Unit, Version)> },
+    Heard(Word),
     Failed(StoreError),
 }
 
 #[derive(Debug)]
 enum Write {
     Reopen,
-    Commit { ticket: Ticket, changes: Vec<Change> },
+    Commit { ticket: Ticket, changes: Vec<Change>, claims: Claims },
 }
 
 /// What can be read. `life` comes back with the answer: one for a hub that is gone is not for the next.
@@ -38,13 +43,18 @@ pub(super) enum Read {
     Hashes { life: u64, link: LinkId, places: Vec<(GroupNumber, Seq)> },
     Sources { life: u64, group: GroupNumber, gateway: GatewayId },
     List { life: u64, reader: Reader, query: PageQuery },
+    News { life: u64, unit: Unit, known: Option<Known> },
+    Take { life: u64, link: LinkId, gateway: GatewayId, runs: Vec<(GroupNumber, Incarnation)>, units: Vec<Unit> },
+    Look { life: u64, here: Node },
 }
 
-/// The way to both threads; they end when it is dropped.
+/// The way to the threads; they end when it is dropped.
 #[derive(Debug)]
 pub(super) struct Storage {
     writes: mpsc::Sender<Write>,
     reads: mpsc::Sender<Read>,
+    /// Where nodes share the store; else as `reads`.
+    news: mpsc::Sender<Read>,
 }
 
 impl Storage {
@@ -55,14 +65,23 @@ impl Storage {
         let (to, at) = (done.clone(), place.clone());
         thread::Builder::new().name("store-commit".into()).spawn(move || commit_all(&at, store, &jobs, &to))?;
         let (reads, jobs) = mpsc::channel();
-        thread::Builder::new().name("store-read".into()).spawn(move || read_all(&place, &jobs, &done))?;
-        Ok((Self { writes, reads }, results))
+        let (to, at) = (done.clone(), place.clone());
+        thread::Builder::new().name("store-read".into()).spawn(move || read_all(&at, &jobs, &to))?;
+        if !place.is_shared() {
+            return Ok((Self { writes, news: reads.clone(), reads }, results));
+        }
+        // Nobody who is far behind delays what a decision waits for.
+        let (news, jobs) = mpsc::channel();
+        let (to, at) = (done.clone(), place.clone());
+        thread::Builder::new().name("store-news".into()).spawn(move || read_all(&at, &jobs, &to))?;
+        thread::Builder::new().name("store-ear".into()).spawn(move || hear_all(&place, &done))?;
+        Ok((Self { writes, reads, news }, results))
     }
 
     /// Commits; answered by `Committed` or `Failed`.
-    pub(super) fn commit(&self, ticket: Ticket, changes: Vec<Change>) {
+    pub(super) fn commit(&self, ticket: Ticket, changes: Vec<Change>, claims: Claims) {
         // The thread ends only after this sender.
-        let _ = self.writes.send(Write::Commit { ticket, changes });
+        let _ = self.writes.send(Write::Commit { ticket, changes, claims });
     }
 
     /// Opens the store anew after a failure; answered by `Opened` or `Failed`.
@@ -71,18 +90,32 @@ impl Storage {
     }
 
     pub(super) fn read(&self, what: Read) {
-        let _ = self.reads.send(what);
+        let to = match what {
+            Read::News { .. } | Read::Take { .. } => &self.news,
+            _ => &self.reads,
+        };
+        let _ = to.send(what);
     }
+}
+
+/// Ends soon after nobody listens any more: an ear says something every few seconds, or that nothing was said.
+fn hear_all(place: &Place, done: &UnboundedSender<Done>) {
+    let Some(mut ear) = place.ear() else { return };
+    ear.listen(&mut |word| match word {
+        Some(word) => done.send(Done::Heard(word)).is_ok(),
+        None => !done.is_closed(),
+    });
 }
 
 fn commit_all(place: &Place, store: Box<dyn Store>, jobs: &mpsc::Receiver<Write>, done: &UnboundedSender<Done>) {
     let mut store = Some(store);
     while let Ok(job) = jobs.recv() {
         let result = match (job, &mut store) {
-            (Write::Commit { ticket, changes }, Some(store)) => {
+            (Write::Commit { ticket, changes, claims }, Some(store)) => {
                 let begun = Instant::now();
-                store.commit(&changes).map(|()| Done::Committed {
+                store.commit_shared(&changes, &claims).map(|refused| Done::Committed {
                     ticket,
+                    refused,
                     took: begun.elapsed(),
                     figures: store.figures(),
                 })
@@ -142,6 +175,16 @@ fn read_one(place: &Place, store: &mut Option<Box<dyn Store>>, job: Read) -> Res
         Read::List { life, reader, query } => {
             let page = store.list_page(&query)?;
             Done::List { life, reader, group: query.group, page }
+        }
+        Read::News { life, unit, known } => Done::News { life, unit, news: Box::new(store.news(unit, known)?) },
+        Read::Take { life, link, gateway, runs, units } => {
+            let taken = store.take_link(&gateway, &runs)?;
+            let versions = store.versions(Some(&units))?;
+            Done::Taken { life, link, taken, versions }
+        }
+        Read::Look { life, here } => {
+            let nodes = store.meet(&here)?;
+            Done::Looked { life, nodes, versions: store.versions(None)? }
         }
     })
 }

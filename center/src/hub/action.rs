@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{DisplayName, GatewayId, GroupNumber, Seq};
+use intergroup_schemas::ids::{DisplayName, GatewayId, GroupNumber, Incarnation, Seq};
 use intergroup_schemas::list::ListPage;
 use serde::{Deserialize, Serialize};
 
 use super::event::{AdminId, LinkId, Reader, Ticket};
 use super::run::Run;
 use super::status::{EnterpriseStatus, GroupStatus, Status};
+use crate::store::shared::{Claims, Known, Unit};
 use crate::store::{Change, PageQuery};
 
 /// Stanzas to be sent, each the text of a frame of its own.
@@ -45,13 +46,35 @@ impl Frames {
 /// What the core asks for.
 #[derive(Debug)]
 pub enum Action {
-    /// Put on disk, all or nothing; answered by `Committed`. One at a time.
+    /// Put on disk, all or nothing (each unit by itself where nodes share the store); answered by `Committed`. One at a time.
     Commit {
         /// Names it.
         ticket: Ticket,
         /// What.
         changes: Vec<Change>,
+        /// Where nodes share the store: on what it is based. Parts that are refused are named in the answer.
+        claims: Claims,
     },
+    /// Where nodes share the store: read a unit anew; answered by `News`.
+    ReadNews {
+        /// Which.
+        unit: Unit,
+        /// What is known of a group's log; none: all of it is wanted.
+        known: Option<Known>,
+    },
+    /// Where nodes share the store: a gateway has its link here; answered by `Taken`.
+    TakeLink {
+        /// The link.
+        link: LinkId,
+        /// Whose.
+        gateway: GatewayId,
+        /// The run of its process, for each group that it names.
+        runs: Vec<(GroupNumber, Incarnation)>,
+        /// The units whose versions are wanted then.
+        units: Vec<Unit>,
+    },
+    /// The store has lost what was in it: end all links, and begin anew from what is there.
+    Lost,
     /// Send stanzas. Those of one link go out in the order given; many may share a write.
     Send {
         /// On which link.

@@ -9,6 +9,8 @@ use super::action::{Action, AdminReply};
 use super::event::{AdminId, AdminRequest, Proof, Reader};
 use super::group::Group;
 use super::status::{EnterpriseStatus, GatewayStatus, GroupStatus, MemberStatus, Status};
+use super::nodes::Intent;
+use crate::store::shared::Unit;
 use crate::store::{Change, Enrolment, Enterprise, EnterpriseState, Gateway};
 
 fn refused(text: impl Into<String>) -> AdminReply {
@@ -20,15 +22,43 @@ fn refused_for(condition: Condition) -> AdminReply {
 }
 
 impl Hub {
+    /// A request comes. What it changes, and what rights it asks for, is judged by what is so at all nodes.
     pub(super) fn admin(&mut self, id: AdminId, request: AdminRequest) {
-        let before = self.batch.changes.len();
+        match request {
+            AdminRequest::DeleteGroup(number) => self.when_fresh(Unit::Group(number), Intent::Admin(id, request)),
+            AdminRequest::ListEnterprises
+            | AdminRequest::ShowEnterprise(_)
+            | AdminRequest::ListGroups
+            | AdminRequest::ShowGroup(_)
+            | AdminRequest::ListMembers(_)
+            | AdminRequest::Status => self.admin_now(id, request),
+            _ => self.when_fresh(Unit::Registry, Intent::Admin(id, request)),
+        }
+    }
+
+    pub(super) fn admin_now(&mut self, id: AdminId, request: AdminRequest) {
+        let unit = match &request {
+            AdminRequest::DeleteGroup(number) => Unit::Group(*number),
+            _ => Unit::Registry,
+        };
+        let kept = self.config.shared.then(|| request.clone());
+        let before = self.batch.count;
         let reply = match request {
             AdminRequest::AddEnterprise { gateway, display, secret, expires, again } => {
                 self.add_enterprise(gateway, display, secret, expires, again)
             }
-            AdminRequest::Suspend(enterprise) => self.set_state(&enterprise, EnterpriseState::Suspended),
-            AdminRequest::Resume(enterprise) => self.set_state(&enterprise, EnterpriseState::Active),
-            AdminRequest::Remove(enterprise) => self.remove(&enterprise),
+            AdminRequest::Suspend(enterprise) => match self.set_state(id, enterprise, EnterpriseState::Suspended) {
+                Some(reply) => reply,
+                None => return,
+            },
+            AdminRequest::Resume(enterprise) => match self.set_state(id, enterprise, EnterpriseState::Active) {
+                Some(reply) => reply,
+                None => return,
+            },
+            AdminRequest::Remove(enterprise) => match self.set_state(id, enterprise, EnterpriseState::Removed) {
+                Some(reply) => reply,
+                None => return,
+            },
             AdminRequest::ListEnterprises => {
                 AdminReply::Enterprises(self.enterprises.values().map(|e| self.enterprise_status(e)).collect())
             }
@@ -64,10 +94,12 @@ impl Hub {
         if let AdminReply::Refused { condition: Some(condition), .. } = &reply {
             self.count_refusal(*condition);
         }
-        if self.batch.changes.len() == before {
-            self.actions.push_back(Action::Reply { id, reply });
-        } else {
-            self.batch.replies.push((id, reply));
+        if self.batch.count == before {
+            return self.actions.push_back(Action::Reply { id, reply });
+        }
+        self.batch.part(unit).replies.push((id, reply));
+        if let Some(kept) = kept {
+            self.keep(unit, Intent::Admin(id, kept));
         }
     }
 
@@ -95,7 +127,7 @@ impl Hub {
                 let display =
                     display.unwrap_or_else(|| id.as_str().parse().expect("an enterprise id is a display name"));
                 let enterprise = Enterprise { id: id.clone(), display, state: EnterpriseState::Active };
-                self.batch.changes.push(Change::Enterprise(enterprise.clone()));
+                self.batch.change(Change::Enterprise(enterprise.clone()));
                 self.enterprises.insert(id.clone(), enterprise);
             }
         }
@@ -104,59 +136,53 @@ impl Hub {
         let old = self.enrolments.values().filter(|e| e.gateway == gateway || e.expires < now);
         for gone in old.map(|e| e.secret).collect::<Vec<_>>() {
             self.enrolments.remove(&gone);
-            self.batch.changes.push(Change::EnrolmentGone(gone));
+            self.batch.change(Change::EnrolmentGone(gone));
         }
         let enrolment = Enrolment { secret, gateway, expires };
-        self.batch.changes.push(Change::Enrolment(enrolment.clone()));
+        self.batch.change(Change::Enrolment(enrolment.clone()));
         self.enrolments.insert(secret, enrolment);
         AdminReply::Done
     }
 
-    fn set_state(&mut self, id: &EnterpriseId, state: EnterpriseState) -> AdminReply {
-        let Some(enterprise) = self.enterprises.get_mut(id) else {
-            return refused(format!("there is no enterprise {id}; `enterprise list` shows those there are"));
-        };
-        if enterprise.state == EnterpriseState::Removed {
-            return refused(format!("enterprise {id} was removed, which cannot be undone"));
-        }
-        if enterprise.state != state {
-            enterprise.state = state;
-            self.batch.changes.push(Change::Enterprise(enterprise.clone()));
-            self.tell_state(id, state);
-            if state == EnterpriseState::Suspended {
-                self.close_links_of(id, Condition::Suspended);
+    /// None: the answer comes when it is done.
+    fn set_state(&mut self, by: AdminId, id: EnterpriseId, state: EnterpriseState) -> Option<AdminReply> {
+        match self.state_of(&id) {
+            None => {
+                return Some(refused(format!("there is no enterprise {id}; `enterprise list` shows those there are")));
             }
+            Some(present) if present == state => return Some(AdminReply::Done),
+            Some(EnterpriseState::Removed) => {
+                return Some(refused(format!("enterprise {id} was removed, which cannot be undone")));
+            }
+            Some(_) => {}
         }
-        AdminReply::Done
+        self.begin_state(id.clone(), state, by);
+        match state {
+            EnterpriseState::Active => {}
+            EnterpriseState::Suspended => self.close_links_of(&id, Condition::Suspended),
+            EnterpriseState::Removed => self.close_links_of(&id, Condition::Removed),
+        }
+        None
     }
 
-    fn remove(&mut self, id: &EnterpriseId) -> AdminReply {
-        let Some(enterprise) = self.enterprises.get_mut(id) else {
-            return refused(format!("there is no enterprise {id}; `enterprise list` shows those there are"));
-        };
-        enterprise.state = EnterpriseState::Removed;
-        self.batch.changes.push(Change::Enterprise(enterprise.clone()));
-        let memberships: Vec<(GroupNumber, GatewayId)> = self
-            .groups
-            .iter()
-            .flat_map(|(n, g)| g.members.values().filter(|m| m.until.is_none()).map(|m| (*n, m.gateway.clone())))
-            .filter(|(_, gateway)| gateway.enterprise == *id)
-            .collect();
-        for (number, gateway) in memberships {
-            self.end_membership(&gateway, number);
+    /// All groups know it: now the enterprise itself changes.
+    pub(super) fn registry_state(&mut self, id: EnterpriseId, state: EnterpriseState, by: AdminId) {
+        if let Some(enterprise) = self.enterprises.get_mut(&id) {
+            enterprise.state = state;
+            self.batch.change(Change::Enterprise(enterprise.clone()));
         }
-        self.inherit_groups_of(id);
-        let codes = self.enrolments.values().filter(|e| e.gateway.enterprise == *id);
-        for code in codes.map(|e| e.secret).collect::<Vec<_>>() {
+        let codes = self.enrolments.values().filter(|e| e.gateway.enterprise == id);
+        let codes: Vec<_> = codes.filter(|_| state == EnterpriseState::Removed).map(|e| e.secret).collect();
+        for code in codes {
             self.enrolments.remove(&code);
-            self.batch.changes.push(Change::EnrolmentGone(code));
+            self.batch.change(Change::EnrolmentGone(code));
         }
-        self.close_links_of(id, Condition::Removed);
-        AdminReply::Done
+        self.batch.part(Unit::Registry).replies.push((by, AdminReply::Done));
+        self.keep(Unit::Registry, Intent::State(id, state, by));
     }
 
     /// At once, and not only when the change is on disk: staying out may begin early, never late.
-    fn close_links_of(&mut self, id: &EnterpriseId, condition: Condition) {
+    pub(super) fn close_links_of(&mut self, id: &EnterpriseId, condition: Condition) {
         let links: Vec<_> = self.online.iter().filter(|(g, _)| g.enterprise == *id).map(|(_, link)| *link).collect();
         for link in links {
             self.close(link, condition, condition.admin_text());
@@ -201,10 +227,10 @@ impl Hub {
                     return refused_for(Condition::BadCode);
                 }
                 self.enrolments.remove(&code);
-                self.batch.changes.push(Change::EnrolmentGone(code));
+                self.batch.change(Change::EnrolmentGone(code));
                 // Whoever still holds the certificate before this one is out.
                 let text = Condition::BadCertificate.admin_text().to_owned();
-                self.batch.close.push((id.clone(), Condition::BadCertificate, text));
+                self.batch.part(Unit::Registry).close.push((id.clone(), Condition::BadCertificate, text));
                 None
             }
             // A renewal: the one shown stays good until the new one is used, in case the answer is lost.
@@ -216,7 +242,7 @@ impl Hub {
             }
         };
         let gateway = Gateway { id: id.clone(), certificate, previous, expires };
-        self.batch.changes.push(Change::Gateway(gateway.clone()));
+        self.batch.change(Change::Gateway(gateway.clone()));
         self.gateways.insert(id.clone(), gateway);
         self.gateway_reply(id)
     }
@@ -227,7 +253,8 @@ impl Hub {
             && gateway.certificate == *certificate
             && gateway.previous.take().is_some()
         {
-            self.batch.changes.push(Change::Gateway(gateway.clone()));
+            self.batch.change(Change::Gateway(gateway.clone()));
+            self.keep(Unit::Registry, Intent::CertificateUsed(id.clone(), *certificate));
         }
     }
 
@@ -243,7 +270,7 @@ impl Hub {
             gateways: gateways
                 .map(|g| GatewayStatus {
                     gateway: g.id.clone(),
-                    online: self.online.contains_key(&g.id),
+                    online: self.is_online(&g.id),
                     certificate_ends: g.expires,
                 })
                 .collect(),
@@ -288,7 +315,7 @@ impl Hub {
                 .filter(|m| m.until.is_none())
                 .map(|m| MemberStatus {
                     gateway: m.gateway.clone(),
-                    online: self.online.contains_key(&m.gateway),
+                    online: self.is_online(&m.gateway),
                     settled: m.settled,
                     waiting: group.committed.0.saturating_sub(m.settled.0),
                     paused: paused(&m.gateway).map(str::to_owned),

@@ -11,6 +11,8 @@ use intergroup_schemas::{limits, text};
 use super::Hub;
 use super::event::LinkId;
 use super::group::Group;
+use super::nodes::Intent;
+use crate::store::shared::Unit;
 use crate::store::{self, Member, PageQuery};
 
 /// The number before the first group's.
@@ -23,13 +25,19 @@ pub(super) fn refuse(condition: Condition) -> (Condition, String) {
 }
 
 impl Hub {
-    pub(super) fn request(&mut self, id: LinkId, request: Request) {
+    /// `fresh`: the group that it is about was read anew for it.
+    pub(super) fn request_now(&mut self, id: LinkId, request: Request, fresh: bool) {
         let Some(gateway) = self.links.get(&id).map(|l| l.gateway.clone()) else { return };
         if let RequestBody::FetchList { group, since, after } = request.body {
             return self.fetch_list(id, request.id, PageQuery { group, since, after });
         }
-        let before = self.batch.changes.len();
-        let outcome = match request.body {
+        let unit = self.unit_of(&request.body);
+        if unit.is_some_and(|unit| self.is_stale(unit)) {
+            return unit.into_iter().for_each(|unit| self.act(unit, Intent::Request(id, request.clone())));
+        }
+        let kept = self.config.shared.then(|| request.clone());
+        let before = self.batch.count;
+        let outcome = match request.body.clone() {
             RequestBody::CreateGroup { name } => self.create_group(&gateway, name),
             RequestBody::JoinGroup { group } => self.join_group(&gateway, group),
             RequestBody::LeaveGroup { group } => self.leave_group(&gateway, group),
@@ -41,15 +49,43 @@ impl Hub {
             RequestBody::TransferGroup { group, enterprise } => self.transfer_group(&gateway, group, &enterprise),
             RequestBody::FetchList { .. } => return,
         };
+        if let (Err(_), false, Some(unit), Some(kept)) = (&outcome, fresh, unit, &kept) {
+            // Another node may have made it possible a moment ago.
+            return self.when_fresh(unit, Intent::Request(id, kept.clone()));
+        }
         let body = outcome.unwrap_or_else(|(condition, text)| {
             self.count_refusal(condition);
             ResponseBody::Refused { condition, text }
         });
-        if self.batch.changes.len() == before && !self.tells_what_is_not_on_disk(&body) {
-            self.send(id, &ToGateway::Response(Response { id: request.id, body }));
+        if let Some(unit) = unit.filter(|_| self.batch.count != before) {
+            self.batch.part(unit).responses.push((id, request.id, body));
+            if let Some(kept) = kept {
+                self.keep(unit, Intent::Request(id, kept));
+            }
+        } else if self.tells_what_is_not_on_disk(&body) {
+            self.answer_after(id, request, body);
         } else {
-            self.respond_after(id, request.id, body);
+            self.send(id, &ToGateway::Response(Response { id: request.id, body }));
         }
+    }
+
+    /// What a request is about; none: all groups.
+    fn unit_of(&self, body: &RequestBody) -> Option<Unit> {
+        match body {
+            RequestBody::CreateGroup { .. } => Some(Unit::Group(self.next_number())),
+            RequestBody::ListGroups {} | RequestBody::FetchList { .. } => None,
+            RequestBody::JoinGroup { group }
+            | RequestBody::LeaveGroup { group }
+            | RequestBody::AllowEnterprise { group, .. }
+            | RequestBody::DeleteGroup { group }
+            | RequestBody::ShowGroup { group }
+            | RequestBody::DescribeGroup { group, .. }
+            | RequestBody::TransferGroup { group, .. } => Some(Unit::Group(*group)),
+        }
+    }
+
+    fn next_number(&self) -> GroupNumber {
+        GroupNumber(self.groups.keys().next_back().map_or(FIRST_NUMBER, |n| n.0) + 1)
     }
 
     /// Whether it names entries that are still being written.
@@ -65,7 +101,7 @@ impl Hub {
     fn create_group(&mut self, gateway: &GatewayId, name: String) -> Outcome {
         let about = About { name: group_name(&name)?, ..About::default() };
         self.room_for_another(gateway)?;
-        let number = GroupNumber(self.groups.keys().next_back().map_or(FIRST_NUMBER, |n| n.0) + 1);
+        let number = self.next_number();
         let meta = store::Group {
             number,
             about,
@@ -113,7 +149,7 @@ impl Hub {
         let Some(group) = self.groups.get_mut(&number) else { return Err(refuse(Condition::UnknownGroup)) };
         if !group.may_join(&enterprise) {
             group.meta.allowed.push(enterprise);
-            self.batch.changes.push(store::Change::Group(group.meta.clone()));
+            self.batch.change(store::Change::Group(group.meta.clone()));
         }
         self.group_info(gateway, number).map(ResponseBody::Group)
     }
@@ -189,7 +225,7 @@ impl Hub {
                     display: display(&m.gateway.enterprise),
                     gateway: m.gateway.gateway.clone(),
                     settled: m.settled,
-                    online: self.online.contains_key(&m.gateway),
+                    online: self.is_online(&m.gateway),
                 })
                 .collect(),
         }
@@ -220,7 +256,7 @@ impl Hub {
             link.streams.remove(&number);
             link.ready.remove(&number);
         }
-        self.batch.members.insert((number, gateway.clone()));
+        self.batch.group(number).members.insert(gateway.clone());
     }
 
     pub(super) fn end_membership(&mut self, gateway: &GatewayId, number: GroupNumber) {
@@ -230,7 +266,7 @@ impl Hub {
         let Some(group) = self.groups.get_mut(&number) else { return };
         if let (Some(member), Some((seq, _, _))) = (group.members.get_mut(gateway), left) {
             member.until = Some(seq);
-            self.batch.members.insert((number, gateway.clone()));
+            self.batch.group(number).members.insert(gateway.clone());
         }
         self.unlist_if_gone(&gateway.enterprise, number);
     }
@@ -239,11 +275,11 @@ impl Hub {
         let ended = self.append_change(number, Change::Deleted {});
         let Some(group) = self.groups.get_mut(&number) else { return };
         group.meta.deleted = true;
-        self.batch.changes.push(store::Change::Group(group.meta.clone()));
+        self.batch.change(store::Change::Group(group.meta.clone()));
         let Some((seq, _, _)) = ended else { return };
         for member in group.members.values_mut().filter(|m| m.until.is_none()) {
             member.until = Some(seq);
-            self.batch.members.insert((number, member.gateway.clone()));
+            self.batch.group(number).members.insert(member.gateway.clone());
         }
     }
 
@@ -257,9 +293,10 @@ impl Hub {
         let record = group.change(change, self.now);
         self.cached_bytes += group.tail_bytes - before;
         let place = (record.seq, record.hash, record.list);
-        self.batch.changes.push(store::Change::Group(group.meta.clone()));
-        self.batch.appended.insert(number, group.newest());
-        self.batch.changes.push(store::Change::Append(record));
+        let part = self.batch.group(number);
+        part.changes.push(store::Change::Group(group.meta.clone()));
+        part.appended = Some(group.newest());
+        part.changes.push(store::Change::Append(record));
         Some(place)
     }
 }

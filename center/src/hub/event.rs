@@ -1,10 +1,13 @@
 //! All that can happen to the hub.
 
+use std::collections::BTreeSet;
+
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{DisplayName, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, N, Seq};
 use intergroup_schemas::link::{Timestamp, ToCenter};
 use intergroup_schemas::list::ListPage;
 
+use crate::store::shared::{News, Taken, Unit, Version};
 use crate::store::{PageQuery, Record};
 
 /// Names a link for as long as the process runs.
@@ -86,6 +89,35 @@ pub enum Event {
     },
     /// A commit is on disk.
     Committed(Ticket),
+    /// A commit is on disk but for these parts, which another node has changed.
+    CommittedInPart(Ticket, Vec<Unit>),
+    /// A unit that was to be read anew.
+    News {
+        /// Which.
+        unit: Unit,
+        /// As it is.
+        news: Box<News>,
+    },
+    /// Other nodes may have changed units since the hub last knew; these are their versions.
+    Versions(Vec<(Unit, Version)>),
+    /// A gateway's link is known to all nodes.
+    Taken {
+        /// The link.
+        link: LinkId,
+        /// What became of it.
+        taken: Taken,
+        /// The versions that were asked for, as of then.
+        versions: Vec<(Unit, Version)>,
+    },
+    /// A gateway has a link at some node.
+    TakenElsewhere {
+        /// Which.
+        gateway: GatewayId,
+        /// Which of its links it is.
+        generation: u64,
+    },
+    /// These gateways have their links at other nodes.
+    Elsewhere(BTreeSet<GatewayId>),
     /// Entries that were asked for.
     Log {
         /// For which link.

@@ -12,6 +12,7 @@ use intergroup_schemas::link::{Change, Edit, Relay, Timestamp};
 use intergroup_schemas::list::Roster;
 
 use crate::hub::event::LinkId;
+use crate::hub::nodes::Seen;
 use crate::hub::run::{Stretch, stretches};
 use crate::store::{self, Fate, GroupState, MILESTONE, Member, Milestone, Record, RecordKind};
 
@@ -19,6 +20,7 @@ use crate::store::{self, Fate, GroupState, MILESTONE, Member, Milestone, Record,
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
     pub(super) seq: Seq,
+    pub(super) hash: HistoryHash,
     pub(super) list: ListVersion,
     pub(super) digest: ListDigest,
 }
@@ -32,6 +34,7 @@ pub(super) struct Group {
     pub(super) head: Seq,
     pub(super) head_hash: HistoryHash,
     pub(super) committed: Seq,
+    pub(super) committed_hash: HistoryHash,
     /// The list version there, and the digest of the user list.
     pub(super) committed_list: (ListVersion, ListDigest),
     pub(super) bytes: u64,
@@ -44,7 +47,7 @@ pub(super) struct Group {
     pub(super) members: BTreeMap<GatewayId, Member>,
     /// Who may speak, as of `head`.
     pub(super) roster: Roster,
-    marks: BTreeMap<GatewayId, BTreeMap<Epoch, Mark>>,
+    marks: Marks,
     /// Who gave out an epoch.
     origins: BTreeMap<Epoch, GatewayId>,
     pub(super) sources: BTreeMap<GatewayId, Sources>,
@@ -54,6 +57,8 @@ pub(super) struct Group {
     pub(super) runs: BTreeMap<GatewayId, Incarnation>,
     /// What the last cut took is not told yet: the next cut would take that away.
     pub(super) untold: bool,
+    /// The version of what is on disk, where nodes share it.
+    pub(super) seen: Seen,
 }
 
 /// The log's beginning is to go; what members have not been sent of it is being read.
@@ -74,14 +79,26 @@ pub(super) struct Mark {
     pub(super) dirty: bool,
     pub(super) refused: BTreeMap<N, Condition>,
     /// The sources of the last messages, by which an n that is given twice is told from a repeat.
-    recent: VecDeque<(N, Option<u64>)>,
+    recent: VecDeque<(N, Source)>,
     /// The gateway had another epoch before: it may send again, under other numbers, what is in the log already.
     pub(super) fresh: bool,
+}
+
+/// The source of a message that was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Known(Option<u64>),
+    /// Another node has decided it, and what it was is not in the log.
+    Elsewhere,
 }
 
 impl Mark {
     pub(super) fn note(&mut self, n: N, source: Option<u64>) {
         self.given = n;
+        self.remember(n, Source::Known(source));
+    }
+
+    fn remember(&mut self, n: N, source: Source) {
         self.recent.push_back((n, source));
         if self.recent.len() > 2 * limits::RELAY_WINDOW as usize {
             self.recent.pop_front();
@@ -93,7 +110,18 @@ impl Mark {
     /// and what it sends again under a new epoch is recognised by its source.
     pub(super) fn forks(&self, n: N, source: Option<u64>) -> bool {
         let known = self.recent.iter().rev().find(|(known, _)| *known == n);
-        known.is_none_or(|(_, before)| *before != source)
+        known.is_none_or(|(_, before)| *before != Source::Elsewhere && *before != Source::Known(source))
+    }
+
+    /// What was known of a mark that another node has moved, with the sources of its messages in the log.
+    fn moved(&mut self, old: Mark, sources: &BTreeMap<N, Option<u64>>) {
+        self.recent = old.recent;
+        self.recent.retain(|(n, _)| *n <= old.committed);
+        let oldest = self.given.0.saturating_sub(2 * u64::from(limits::RELAY_WINDOW));
+        for n in (old.committed.0.max(oldest) + 1..=self.given.0).map(N) {
+            let source = sources.get(&n).map_or(Source::Elsewhere, |source| Source::Known(*source));
+            self.remember(n, source);
+        }
     }
 }
 
@@ -135,10 +163,14 @@ pub(super) enum Sources {
         waiting: Vec<(LinkId, Pending)>,
         /// Sources of what was stored meanwhile, and of what was not yet on disk when reading began.
         meanwhile: BTreeSet<u64>,
+        /// Not to be trusted: another node has changed the group since.
+        again: bool,
     },
     /// All of them.
     Known(BTreeSet<u64>),
 }
+
+type Marks = BTreeMap<GatewayId, BTreeMap<Epoch, Mark>>;
 
 impl Group {
     pub(super) fn new(meta: store::Group) -> Self {
@@ -162,6 +194,7 @@ impl Group {
             head: state.head,
             head_hash: state.head_hash,
             committed: state.head,
+            committed_hash: state.head_hash,
             committed_list,
             bytes: state.bytes,
             milestones: state.milestones.into(),
@@ -177,6 +210,7 @@ impl Group {
             expiring: None,
             runs: BTreeMap::new(),
             untold: false,
+            seen: Seen::default(),
         }
     }
 
@@ -208,7 +242,7 @@ impl Group {
 
     /// The entry that was given last, with the user list there.
     pub(super) fn newest(&self) -> Head {
-        Head { seq: self.head, list: self.meta.list, digest: self.meta.digest }
+        Head { seq: self.head, hash: self.head_hash, list: self.meta.list, digest: self.meta.digest }
     }
 
     /// Everything up to there is on disk.
@@ -217,6 +251,7 @@ impl Group {
         self.fresh = stretches(new);
         self.committed_list = (head.list, head.digest);
         self.committed = head.seq;
+        self.committed_hash = head.hash;
     }
 
     /// The run that begins at a place, of those that have just come on disk.
@@ -263,6 +298,16 @@ impl Group {
         self.may_join(enterprise) || self.members.keys().any(|m| m.enterprise == *enterprise)
     }
 
+    /// Whether an enterprise is a member now.
+    pub(super) fn has_present(&self, enterprise: &EnterpriseId) -> bool {
+        self.members.values().any(|m| m.until.is_none() && m.gateway.enterprise == *enterprise)
+    }
+
+    /// Whether anything changes here when an enterprise is removed.
+    pub(super) fn concerns_removal_of(&self, enterprise: &EnterpriseId) -> bool {
+        self.has_present(enterprise) || (self.meta.owner == *enterprise && !self.meta.deleted)
+    }
+
     /// The gateway that gave out an epoch.
     pub(super) fn gateway_of(&self, key: &OriginKey) -> Option<&GatewayId> {
         self.origins.get(&key.epoch)
@@ -301,6 +346,34 @@ impl Group {
             _ => 0,
         };
         N(self.mark(gateway, epoch).given.0 + waiting + 1)
+    }
+
+    /// The marks, which are about to be loaded anew.
+    pub(super) fn take_marks(&mut self) -> Marks {
+        self.origins.clear();
+        std::mem::take(&mut self.marks)
+    }
+
+    /// Keeps what was known of marks that were loaded anew behind some entries; says no where one has gone back.
+    pub(super) fn keep_marks(&mut self, old: Marks, records: &[Record]) -> bool {
+        let mut sources: BTreeMap<(&GatewayId, &Epoch), BTreeMap<N, Option<u64>>> = BTreeMap::new();
+        for record in records {
+            if let RecordKind::Message { origin, key, source, .. } = &record.kind {
+                sources.entry((origin, &key.epoch)).or_default().insert(key.n, *source);
+            }
+        }
+        let none = BTreeMap::new();
+        let mut old = old;
+        for (gateway, of_gateway) in &mut self.marks {
+            for (epoch, mark) in of_gateway {
+                let before = old.get_mut(gateway).and_then(|marks| marks.remove(epoch)).unwrap_or_default();
+                if before.committed > mark.given {
+                    return false;
+                }
+                mark.moved(before, sources.get(&(gateway, epoch)).unwrap_or(&none));
+            }
+        }
+        old.values().flat_map(BTreeMap::values).all(|mark| mark.committed == N(0))
     }
 
     /// After loading: of several epochs of a gateway nobody knows which is the newest, and any may repeat the past.
@@ -347,7 +420,7 @@ impl Group {
     }
 }
 
-fn cost(record: &Record) -> usize {
+pub(super) fn cost(record: &Record) -> usize {
     // The record itself and its share of the containers, besides the stanza.
     200 + usize::try_from(record.bytes()).unwrap_or(usize::MAX)
 }

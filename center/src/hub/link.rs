@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use intergroup_schemas::ids::{GatewayId, GroupNumber, Seq};
+use intergroup_schemas::ids::{GatewayId, GroupNumber, Incarnation, Seq};
 use intergroup_schemas::limits;
-use intergroup_schemas::link::Hello;
+use intergroup_schemas::link::{Hello, ToCenter};
 
 use super::run::Run;
 
@@ -14,10 +14,14 @@ pub(super) enum Greeting {
     /// The gateway has said nothing yet.
     #[default]
     Awaited,
+    /// Nodes that share the store are told whose link this is.
+    Taking(Hello),
+    /// The gateway's groups are read anew, since other nodes may have changed them.
+    Refreshing(Hello),
     /// Waits for the running hashes that welcome compares.
     Comparing(Hello),
-    /// Welcome waits for what it says to be on disk.
-    Writing,
+    /// Welcome waits for what it says to be on disk. If that is refused, it is thought over.
+    Writing(Option<Hello>),
     /// The gateway was welcomed.
     Done,
 }
@@ -26,6 +30,16 @@ pub(super) enum Greeting {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) gateway: GatewayId,
+    /// SHA-256 of the certificate that it showed.
+    pub(super) certificate: [u8; 32],
+    /// What came before it was known whether the gateway is welcome; none when that is known.
+    pub(super) held: Option<Vec<ToCenter>>,
+    /// Where nodes share the store: which of the gateway's links this is,
+    pub(super) generation: Option<u64>,
+    /// which run of the gateway's process named each group before,
+    pub(super) before: BTreeMap<GroupNumber, Incarnation>,
+    /// and how many units are read anew before hello is judged.
+    pub(super) waits: usize,
     /// Most stream stanzas that may be out without credit.
     most: usize,
     pub(super) greeting: Greeting,
@@ -76,9 +90,14 @@ impl Pause {
 }
 
 impl Link {
-    pub(super) fn new(gateway: GatewayId, most: u32) -> Self {
+    pub(super) fn new(gateway: GatewayId, certificate: [u8; 32], most: u32) -> Self {
         Self {
             gateway,
+            certificate,
+            held: Some(Vec::new()),
+            generation: None,
+            before: BTreeMap::new(),
+            waits: 0,
             most: most as usize,
             greeting: Greeting::default(),
             fetching: false,

@@ -11,7 +11,9 @@ use super::control::{Outcome, group_name, refuse};
 use super::event::{LinkId, Reader};
 use super::group::{Group, Pending, Sources};
 use super::intake::short_hash;
+use super::nodes::Intent;
 use super::{Action, AdminReply, Hub};
+use crate::store::shared::Unit;
 use crate::store::{EnterpriseState, PageQuery};
 
 impl Group {
@@ -52,6 +54,9 @@ impl Hub {
     // ------------------------------------------------------------ edits
 
     pub(super) fn edit(&mut self, id: LinkId, edit: Edit) {
+        if self.is_stale_group(edit.group) {
+            return self.act(Unit::Group(edit.group), Intent::Pending(id, Pending::Edit(edit)));
+        }
         let Some(gateway) = self.links.get(&id).map(|l| l.gateway.clone()) else { return };
         // An edit has no source in a room; what it says tells it from another one under the same n.
         let content = Some(short_hash(&encode::to_center(&ToCenter::Edit(edit.clone()))));
@@ -64,7 +69,13 @@ impl Hub {
             Some(Sources::Loading { waiting, .. }) if waiting.iter().any(|(_, p)| *p.epoch() == edit.epoch) => {
                 waiting.push((id, Pending::Edit(edit)));
             }
-            _ => self.judge_edit(&gateway, edit, content),
+            _ => {
+                let kept = self.config.shared.then(|| edit.clone());
+                self.judge_edit(&gateway, edit, content);
+                if let Some(edit) = kept {
+                    self.keep(Unit::Group(edit.group), Intent::Pending(id, Pending::Edit(edit)));
+                }
+            }
         }
     }
 
@@ -183,34 +194,41 @@ impl Hub {
         self.append_change(number, Change::Owned { enterprise: to.clone() });
     }
 
-    /// The groups of an enterprise that was removed go to the enterprise that is in them longest; one without members has
-    /// nobody to go to, and only the operator can end it.
-    pub(super) fn inherit_groups_of(&mut self, enterprise: &EnterpriseId) {
-        let owned = self.groups.iter().filter(|(_, g)| g.meta.owner == *enterprise && !g.meta.deleted);
-        let heirs: Vec<_> = owned
-            .filter_map(|(number, group)| {
-                let present = group.members.values().filter(|m| m.until.is_none());
-                present.min_by_key(|m| m.from).map(|m| (*number, m.gateway.enterprise.clone()))
-            })
-            .collect();
-        for (number, heir) in heirs {
+    /// A group of an enterprise that was removed goes to the enterprise that is in it longest; one without members has nobody to
+    /// go to, and only the operator can end it.
+    fn inherit(&mut self, number: GroupNumber, enterprise: &EnterpriseId) {
+        let owned = self.groups.get(&number).filter(|g| g.meta.owner == *enterprise && !g.meta.deleted);
+        let heir = owned.and_then(|group| {
+            let present = group.members.values().filter(|m| m.until.is_none());
+            present.min_by_key(|m| m.from).map(|m| m.gateway.enterprise.clone())
+        });
+        if let Some(heir) = heir {
             self.give_group(number, &heir);
         }
     }
 
-    /// The other members are told that an enterprise is suspended, or back.
-    pub(super) fn tell_state(&mut self, id: &EnterpriseId, state: EnterpriseState) {
-        let concerns = |g: &Group| g.members.values().any(|m| m.until.is_none() && m.gateway.enterprise == *id);
-        let groups: Vec<_> = self.groups.iter().filter(|(_, g)| concerns(g)).map(|(number, _)| *number).collect();
-        for number in groups {
-            let enterprise = id.clone();
-            let change = match state {
-                EnterpriseState::Active => Change::Resumed { enterprise },
-                EnterpriseState::Suspended => Change::Suspended { enterprise },
-                EnterpriseState::Removed => continue,
-            };
-            self.append_change(number, change);
+    /// What becomes of a group when an enterprise is removed.
+    pub(super) fn remove_from(&mut self, number: GroupNumber, enterprise: &EnterpriseId) {
+        let Some(group) = self.groups.get(&number) else { return };
+        let present = group.members.values().filter(|m| m.until.is_none()).map(|m| m.gateway.clone());
+        for gateway in present.filter(|gateway| gateway.enterprise == *enterprise).collect::<Vec<_>>() {
+            self.end_membership(&gateway, number);
         }
+        self.inherit(number, enterprise);
+    }
+
+    /// The other members are told that an enterprise is suspended, or back.
+    pub(super) fn tell_state(&mut self, number: GroupNumber, id: &EnterpriseId, state: EnterpriseState) {
+        if !self.groups.get(&number).is_some_and(|group| group.has_present(id)) {
+            return;
+        }
+        let enterprise = id.clone();
+        let change = match state {
+            EnterpriseState::Active => Change::Resumed { enterprise },
+            EnterpriseState::Suspended => Change::Suspended { enterprise },
+            EnterpriseState::Removed => return,
+        };
+        self.append_change(number, change);
     }
 }
 

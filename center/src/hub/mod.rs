@@ -5,7 +5,7 @@
 //!
 //! Start reading at [`Hub::handle`]; then `pace` (whose turn it is), `intake` (what gateways send), `stream` (what they
 //! get) and `run` (many of it at once), `control` and `admin` (requests), `lists` (who is in a group, and what it says of
-//! itself), `batch` (one commit for all that came meanwhile), `retention`.
+//! itself), `batch` (one commit for all that came meanwhile), `retention`; and `nodes` (other nodes that share the store).
 
 mod action;
 mod admin;
@@ -13,9 +13,12 @@ mod batch;
 mod control;
 mod event;
 mod group;
+mod hello;
 mod intake;
 mod link;
 mod lists;
+mod news;
+mod nodes;
 mod pace;
 mod retention;
 mod run;
@@ -37,10 +40,12 @@ pub use action::{Action, AdminReply, Frames};
 pub use event::{AdminId, AdminRequest, Event, LinkId, Proof, Reader, Ticket};
 pub use run::Run;
 
+use crate::store::shared::Unit;
 use crate::store::{Enrolment, Enterprise, EnterpriseState, Gateway, Snapshot};
 use batch::Batch;
 use group::{Group, Pending, Sources};
 use link::Link;
+use nodes::{Nodes, Seen};
 use pace::Pace;
 use status::Counters;
 
@@ -72,6 +77,8 @@ pub struct Config {
     pub enterprise_rate: Rate,
     /// What comes faster to one group waits its turn.
     pub group_rate: Rate,
+    /// Other nodes share the store.
+    pub shared: bool,
     /// Fresh random bytes of this process, from which the names of incarnations are derived.
     pub entropy: [u8; 32],
 }
@@ -87,8 +94,45 @@ impl Default for Config {
             relay_window: limits::RELAY_WINDOW,
             enterprise_rate: ENTERPRISE_RATE,
             group_rate: GROUP_RATE,
+            shared: false,
             entropy: [0; 32],
         }
+    }
+}
+
+/// All of a snapshot that belongs into groups which have been loaded.
+fn load_into(groups: &mut BTreeMap<GroupNumber, Group>, snapshot: Snapshot) {
+    for member in snapshot.members {
+        if let Some(group) = groups.get_mut(&member.group) {
+            group.members.insert(member.gateway.clone(), member);
+        }
+    }
+    for (number, gateway, epoch, n) in snapshot.marks {
+        if let Some(group) = groups.get_mut(&number) {
+            let mark = group.mark(&gateway, &epoch);
+            (mark.given, mark.committed) = (n, n);
+        }
+    }
+    for (number, gateway, epoch, n, condition) in snapshot.refusals {
+        if let Some(group) = groups.get_mut(&number) {
+            group.mark(&gateway, &epoch).refused.insert(n, condition);
+        }
+    }
+    for fate in snapshot.fates {
+        if let Some(group) = groups.get_mut(&fate.group) {
+            group.fates.insert((fate.member.clone(), fate.seq), fate);
+        }
+    }
+    for part in snapshot.parts {
+        if let Some(group) = groups.get_mut(&part.group) {
+            group.roster.begin(&part.enterprise);
+            for (key, row, role) in part.accounts {
+                group.roster.put(&part.enterprise, key, Some((row, role)));
+            }
+        }
+    }
+    for group in groups.values_mut() {
+        group.doubt_epochs();
     }
 }
 
@@ -117,6 +161,7 @@ pub struct Hub {
     actions: VecDeque<Action>,
     counters: Counters,
     now: Timestamp,
+    nodes: Nodes,
 }
 
 impl Hub {
@@ -124,44 +169,26 @@ impl Hub {
     #[must_use]
     pub fn new(snapshot: Snapshot, config: Config) -> Self {
         let mut groups: BTreeMap<_, _> =
-            snapshot.groups.into_iter().map(|state| (state.group.number, Group::load(state))).collect();
-        for member in snapshot.members {
-            if let Some(group) = groups.get_mut(&member.group) {
-                group.members.insert(member.gateway.clone(), member);
-            }
-        }
-        for (number, gateway, epoch, n) in snapshot.marks {
-            if let Some(group) = groups.get_mut(&number) {
-                let mark = group.mark(&gateway, &epoch);
-                (mark.given, mark.committed) = (n, n);
-            }
-        }
-        for (number, gateway, epoch, n, condition) in snapshot.refusals {
-            if let Some(group) = groups.get_mut(&number) {
-                group.mark(&gateway, &epoch).refused.insert(n, condition);
-            }
-        }
-        for fate in snapshot.fates {
-            if let Some(group) = groups.get_mut(&fate.group) {
-                group.fates.insert((fate.member.clone(), fate.seq), fate);
-            }
-        }
-        for part in snapshot.parts {
-            if let Some(group) = groups.get_mut(&part.group) {
-                group.roster.begin(&part.enterprise);
-                for (key, row, role) in part.accounts {
-                    group.roster.put(&part.enterprise, key, Some((row, role)));
+            snapshot.groups.iter().cloned().map(|state| (state.group.number, Group::load(state))).collect();
+        let life = config.entropy.first_chunk().copied().map_or(0, u64::from_le_bytes);
+        let mut nodes = Nodes::default();
+        nodes.life = life;
+        for (unit, version) in &snapshot.versions {
+            match unit {
+                Unit::Registry => nodes.saw_registry(*version),
+                Unit::Group(number) => {
+                    groups.entry(*number).and_modify(|group: &mut Group| group.seen = Seen::of(*version));
                 }
             }
         }
-        for group in groups.values_mut() {
-            group.doubt_epochs();
-        }
+        let Snapshot { enterprises, gateways, enrolments, .. } = &snapshot;
+        let (enterprises, gateways, enrolments) = (enterprises.clone(), gateways.clone(), enrolments.clone());
+        load_into(&mut groups, snapshot);
         Self {
             config,
-            enterprises: snapshot.enterprises.into_iter().map(|e| (e.id.clone(), e)).collect(),
-            gateways: snapshot.gateways.into_iter().map(|g| (g.id.clone(), g)).collect(),
-            enrolments: snapshot.enrolments.into_iter().map(|e| (e.secret, e)).collect(),
+            enterprises: enterprises.into_iter().map(|e| (e.id.clone(), e)).collect(),
+            gateways: gateways.into_iter().map(|g| (g.id.clone(), g)).collect(),
+            enrolments: enrolments.into_iter().map(|e| (e.secret, e)).collect(),
             groups,
             links: BTreeMap::new(),
             pace: Pace::default(),
@@ -177,6 +204,7 @@ impl Hub {
             actions: VecDeque::new(),
             counters: Counters::default(),
             now: Timestamp(0),
+            nodes,
         }
     }
 
@@ -197,7 +225,13 @@ impl Hub {
             Event::BadRelay { link, group, epoch, n, condition } => {
                 self.paced(link, group, Pending::Bad(epoch, n, condition));
             }
-            Event::Committed(ticket) => self.committed(ticket),
+            Event::Committed(ticket) => self.committed(ticket, &[]),
+            Event::CommittedInPart(ticket, refused) => self.committed(ticket, &refused),
+            Event::News { unit, news } => self.news(unit, *news),
+            Event::Versions(versions) => versions.into_iter().for_each(|(unit, version)| self.changed(unit, version)),
+            Event::Taken { link, taken, versions } => self.taken(link, taken, &versions),
+            Event::TakenElsewhere { gateway, generation } => self.taken_elsewhere(&gateway, generation),
+            Event::Elsewhere(gateways) => self.nodes.elsewhere = gateways,
             Event::Log { link: LinkId::HUB, group, after, records } => self.expiring_read(group, after, &records),
             Event::Log { link, group, after, records } => self.log_read(link, group, after, &records),
             Event::Hashes { link, hashes } => self.hashes_read(link, &hashes),
@@ -212,10 +246,22 @@ impl Hub {
         self.now = self.now.max(now);
         if self.progress_at.is_some_and(|at| at <= self.now) {
             self.progress_at = None;
-            self.batch.members.append(&mut self.progress);
+            for (number, gateway) in std::mem::take(&mut self.progress) {
+                if self.is_stale_group(number) {
+                    self.progress.insert((number, gateway));
+                    self.progress_at = Some(Timestamp(self.now.0 + PROGRESS_EVERY_MS));
+                } else if self.groups.contains_key(&number) {
+                    self.batch.group(number).members.insert(gateway);
+                }
+            }
         }
         self.pace_if_due();
         self.expire_if_due();
+    }
+
+    /// The gateways that have their link here.
+    pub fn online(&self) -> impl Iterator<Item = &GatewayId> {
+        self.online.keys()
     }
 
     /// When [`Hub::handle_timeout`] is to be called next.
@@ -232,7 +278,7 @@ impl Hub {
 
     /// The gateways' certificates and states, for those who must judge a connection before there is a link.
     fn refusal_of(&self, gateway: &GatewayId, certificate: &[u8; 32]) -> Option<Condition> {
-        match self.enterprises.get(&gateway.enterprise).map(|e| e.state) {
+        match self.state_of(&gateway.enterprise) {
             Some(EnterpriseState::Active) => {}
             Some(EnterpriseState::Suspended) => return Some(Condition::Suspended),
             Some(EnterpriseState::Removed) => return Some(Condition::Removed),
@@ -276,6 +322,11 @@ impl Hub {
             }
         }
         true
+    }
+
+    /// Whether a gateway's link is up, at whichever node.
+    fn is_online(&self, gateway: &GatewayId) -> bool {
+        self.online.contains_key(gateway) || self.nodes.elsewhere.contains(gateway)
     }
 
     fn count_refusal(&mut self, condition: Condition) {

@@ -195,7 +195,7 @@ impl Hub {
         }
     }
 
-    fn pending(&mut self, id: LinkId, number: GroupNumber, pending: Pending) {
+    pub(super) fn pending(&mut self, id: LinkId, number: GroupNumber, pending: Pending) {
         match pending {
             Pending::Relay(relay) => self.relay(id, relay),
             Pending::Edit(edit) => self.edit(id, edit),

@@ -32,6 +32,9 @@ impl Hub {
     /// origin can be told.
     pub(super) fn expire(&mut self, number: GroupNumber) {
         let older_than = Timestamp(self.now.0 - self.config.retention_age_ms);
+        if self.is_stale_group(number) {
+            return; // looked at again soon enough
+        }
         while let Some(group) = self.groups.get_mut(&number).filter(|g| g.may_expire()) {
             let Some(cut) = group.to_cut(older_than, self.config.retention_bytes) else { return };
             let floor = group.floor;
@@ -66,6 +69,9 @@ impl Hub {
 
     /// Entries that are about to go have been read.
     pub(super) fn expiring_read(&mut self, number: GroupNumber, after: Seq, records: &[Record]) {
+        if self.is_stale_group(number) {
+            return;
+        }
         let Some(Expiring { cut, mut fates }) = self.groups.get_mut(&number).and_then(|g| g.expiring.take()) else {
             return;
         };
@@ -102,17 +108,19 @@ impl Hub {
         group.cut(cut);
         self.counters.expired += cut.seq.0 - floor.0;
         self.cached_bytes -= cached - group.tail_bytes;
-        self.batch.changes.push(Change::Trim { group: number, upto: cut.seq, hash: cut.hash });
+        let part = self.batch.group(number);
+        part.trims = true;
+        part.changes.push(Change::Trim { group: number, upto: cut.seq, hash: cut.hash });
         if !fates.is_empty() {
             group.untold = true;
-            self.batch.expired.push(number);
+            part.expired = true;
         }
         // Behind the cut, which takes older ones with it: these stay until the next, for an origin that is away.
         for fate in fates {
             let place = (fate.member.clone(), fate.seq);
             *self.counters.fates.entry(fate.condition.as_str().to_owned()).or_default() += 1;
-            self.batch.fates.push((number, fate.member.clone(), fate.seq));
-            self.batch.changes.push(Change::Fate(fate.clone()));
+            part.fates.push((fate.member.clone(), fate.seq));
+            part.changes.push(Change::Fate(fate.clone()));
             group.fates.insert(place, fate);
         }
     }

@@ -23,6 +23,9 @@ pub struct Counters {
     pub placeholders: u64,
     /// Commits.
     pub commits: u64,
+    /// Parts of commits that another node was quicker with.
+    #[serde(default)]
+    pub conflicts: u64,
     /// Repeats of decided messages, answered as before.
     pub repeats: u64,
     /// Messages that came again under another n or epoch, recognised by their source.

@@ -201,8 +201,8 @@ impl Hub {
     }
 
     /// Tells everybody how far those have come who came further.
-    pub(super) fn tell_progress(&mut self, members: BTreeSet<(GroupNumber, GatewayId)>) {
-        for (number, member) in members {
+    pub(super) fn tell_progress(&mut self, number: GroupNumber, members: BTreeSet<GatewayId>) {
+        for member in members {
             let Some(group) = self.groups.get(&number) else { continue };
             let Some(upto) = group.members.get(&member).map(|m| m.settled) else { continue };
             let others = group.members.keys().filter(|m| **m != member);

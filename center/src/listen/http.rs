@@ -185,7 +185,7 @@ async fn certify(caller: &Caller, gateway: GatewayId, csr_pem: &str, proof: Proo
     Ok(EnrolReply {
         certificate_pem: signed.pem,
         authority_pem: authority.pem().to_owned(),
-        addresses: caller.service.addresses.clone(),
+        addresses: caller.service.engine.addresses(),
         enterprise: gateway.enterprise,
         gateway: gateway.gateway,
         display,

@@ -46,8 +46,6 @@ pub struct Service {
     pub engine: Engine,
     /// Signs certificates.
     pub authority: Authority,
-    /// Where gateways dial.
-    pub addresses: Vec<String>,
     /// TLS.
     pub tls: Arc<ServerConfig>,
 }

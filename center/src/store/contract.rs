@@ -14,9 +14,9 @@ use super::{
     Change, Enrolment, Enterprise, EnterpriseState, Fate, Gateway, Group, Member, PageQuery, Record, RecordKind, Store,
 };
 
-const GROUP: GroupNumber = GroupNumber(10_001);
+pub(super) const GROUP: GroupNumber = GroupNumber(10_001);
 
-fn group() -> Group {
+pub(super) fn group() -> Group {
     Group {
         number: GROUP,
         about: About { name: "Apollo".into(), subject: "Landing".into(), ..About::default() },
@@ -30,7 +30,7 @@ fn group() -> Group {
     }
 }
 
-fn log(count: u64) -> Vec<Record> {
+pub(super) fn log(count: u64) -> Vec<Record> {
     let mut hash = HistoryHash::default();
     let mut records = Vec::new();
     for n in 1..=count {
@@ -144,13 +144,13 @@ fn stores() -> [Box<dyn Store>; 2] {
     [Box::new(MemoryStore::default()), Box::new(EmbeddedStore::open(&dir.path().join("center.db")).unwrap())]
 }
 
-fn on(user: &str, display: &str) -> AccountEdit {
+pub(super) fn on(user: &str, display: &str) -> AccountEdit {
     let listed = Some(Listed { display: display.parse().unwrap(), role: Role::Speak });
     AccountEdit { user: user.parse().unwrap(), listed }
 }
 
 /// An entry of a group's log that changes its list, and the group with it.
-fn listed(seq: u64, change: GroupChange) -> Vec<Change> {
+pub(super) fn listed(seq: u64, change: GroupChange) -> Vec<Change> {
     let (hash, stored, list) = (HistoryHash::default(), Timestamp(1), ListVersion(seq));
     let kind = RecordKind::Change(change);
     let record = Record { group: GROUP, seq: Seq(seq), hash, stored, list, kind };
@@ -300,18 +300,6 @@ mod on_servers {
         assert_eq!(look.read_log(GROUP, Seq(1), 9, usize::MAX).unwrap(), log(3)[1..]);
         assert!(look.commit(&[Change::Group(group())]).is_err());
         store.commit(&[Change::Group(group())]).unwrap();
-    }
-
-    #[test]
-    fn whoever_opens_redis_last_has_it() {
-        let server = Server::start();
-        let mut first = open(&server);
-        first.commit(&[Change::Group(group())]).unwrap();
-        let mut second = open(&server);
-        let text = first.commit(&log(1).into_iter().map(Change::Append).collect::<Vec<_>>()).unwrap_err().to_string();
-        assert!(text.starts_with(intergroup_redis::TAKEN_OVER), "{text}");
-        assert_eq!(second.load().unwrap().groups[0].head, Seq(0));
-        second.commit(&log(1).into_iter().map(Change::Append).collect::<Vec<_>>()).unwrap();
     }
 }
 

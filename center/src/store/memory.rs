@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{
-    AccountId, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, ListVersion, N, Seq,
+    AccountId, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, Incarnation, ListVersion, N, Seq,
 };
 use intergroup_schemas::link::Change as GroupChange;
 use intergroup_schemas::list::{self, AccountRow, ListPage, Listed, UserKey};
 
+use super::shared::{Claims, Known, NEWS_ENTRIES, News, Node, Taken, Unit, Version};
 use super::{
     Change, Enrolment, Enterprise, Fate, Gateway, Group, GroupState, ListPart, MILESTONE, Member, Milestone, PageQuery,
     PageRoom, Record, RecordKind, Snapshot, Store, StoreError,
@@ -38,6 +39,9 @@ struct Tables {
     fates: BTreeMap<(GroupNumber, GatewayId, Seq), Fate>,
     /// By group, the enterprises that have edited its list, and every account that ever was on it.
     lists: BTreeMap<GroupNumber, BTreeMap<EnterpriseId, Part>>,
+    versions: BTreeMap<Unit, Version>,
+    /// How many links each gateway has had, and the run that named each group last.
+    links: BTreeMap<GatewayId, (u64, BTreeMap<GroupNumber, Incarnation>)>,
 }
 
 /// Of each account the version at which it changed last, and how it stands on the list.
@@ -81,7 +85,75 @@ impl Store for MemoryStore {
             refusals: t.refusals.iter().map(|((g, w, e, n), c)| (*g, w.clone(), e.clone(), *n, *c)).collect(),
             fates: t.fates.values().cloned().collect(),
             parts: t.parts(),
+            versions: t.versions.iter().map(|(unit, version)| (*unit, *version)).collect(),
         })
+    }
+
+    fn commit_shared(&mut self, batch: &[Change], claims: &Claims) -> Result<Vec<Unit>, StoreError> {
+        let is = |unit: &Unit| self.disk.versions.get(unit).copied().unwrap_or_default();
+        let refused: Vec<Unit> =
+            claims.bases.iter().filter(|(unit, base)| is(unit) != *base).map(|(unit, _)| *unit).collect();
+        for (unit, _) in claims.bases.iter().filter(|(unit, _)| !refused.contains(unit)) {
+            self.disk.versions.insert(*unit, claims.version);
+        }
+        batch.iter().filter(|change| !refused.contains(&change.unit())).for_each(|change| self.disk.apply(change));
+        Ok(refused)
+    }
+
+    fn news(&mut self, unit: Unit, known: Option<Known>) -> Result<News, StoreError> {
+        let all = self.load()?;
+        let version = self.disk.versions.get(&unit).copied().unwrap_or_default();
+        let number = match unit {
+            Unit::Registry => {
+                let Snapshot { enterprises, gateways, enrolments, .. } = all;
+                let snapshot = Snapshot { enterprises, gateways, enrolments, ..Snapshot::default() };
+                return Ok(News { version, snapshot, since: None });
+            }
+            Unit::Group(number) => number,
+        };
+        let mut snapshot = Snapshot {
+            groups: all.groups.into_iter().filter(|g| g.group.number == number).collect(),
+            members: all.members.into_iter().filter(|m| m.group == number).collect(),
+            marks: all.marks.into_iter().filter(|m| m.0 == number).collect(),
+            refusals: all.refusals.into_iter().filter(|r| r.0 == number).collect(),
+            fates: all.fates.into_iter().filter(|f| f.group == number).collect(),
+            parts: all.parts.into_iter().filter(|p| p.group == number).collect(),
+            ..Snapshot::default()
+        };
+        let (Some((seq, hash)), Some(state)) = (known, snapshot.groups.first_mut()) else {
+            return Ok(News { version, snapshot, since: None });
+        };
+        let trimmed = state.floor > seq;
+        if !trimmed && self.hash_at(number, seq)? != Some(hash) {
+            return Err(StoreError("the store has lost entries".into()));
+        }
+        let since = if trimmed || state.head.0 - seq.0 > NEWS_ENTRIES as u64 {
+            None
+        } else {
+            snapshot.parts.clear();
+            (state.milestones, state.bytes) = (Vec::new(), 0);
+            Some(self.read_log(number, seq, NEWS_ENTRIES, usize::MAX)?)
+        };
+        Ok(News { version, snapshot, since })
+    }
+
+    fn versions(&mut self, units: Option<&[Unit]>) -> Result<Vec<(Unit, Version)>, StoreError> {
+        let all = &self.disk.versions;
+        Ok(match units {
+            None => all.iter().map(|(unit, version)| (*unit, *version)).collect(),
+            Some(units) => units.iter().map(|unit| (*unit, all.get(unit).copied().unwrap_or_default())).collect(),
+        })
+    }
+
+    fn take_link(&mut self, gateway: &GatewayId, runs: &[(GroupNumber, Incarnation)]) -> Result<Taken, StoreError> {
+        let (generation, named) = self.disk.links.entry(gateway.clone()).or_default();
+        *generation += 1;
+        let name = |(group, run): &(GroupNumber, Incarnation)| Some((*group, named.insert(*group, run.clone())?));
+        Ok(Taken { before: runs.iter().filter_map(name).collect(), generation: *generation })
+    }
+
+    fn meet(&mut self, _here: &Node) -> Result<Vec<Node>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn commit(&mut self, batch: &[Change]) -> Result<(), StoreError> {

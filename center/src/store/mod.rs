@@ -5,14 +5,18 @@
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod contract_shared;
 pub mod embedded;
 pub mod memory;
 mod pack;
 pub mod place;
 pub mod redis;
+pub mod shared;
 
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
+use intergroup_schemas::history::Identity;
 use intergroup_schemas::ids::{
     AccountId, DisplayName, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, Incarnation, ListDigest,
     ListVersion, N, OriginKey, Seq,
@@ -21,10 +25,16 @@ use intergroup_schemas::limits;
 use intergroup_schemas::link::{About, Change as GroupChange, Timestamp};
 use intergroup_schemas::list::{self, AccountRow, ListPage, Role, RowHash, UserKey};
 
+use shared::{Claims, Known, News, Taken, Unit, Version};
+
 /// Why a store cannot serve. The core treats every one alike: nothing was written, the store is read anew.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StoreError(pub String);
+
+fn not_shared() -> StoreError {
+    StoreError("this store is not shared by nodes".into())
+}
 
 /// What was read makes no sense.
 fn damaged(what: impl std::fmt::Display) -> StoreError {
@@ -94,6 +104,26 @@ pub enum Change {
         /// The running hash there.
         hash: HistoryHash,
     },
+}
+
+impl Change {
+    /// What it is part of.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        match self {
+            Change::Enterprise(_) | Change::Gateway(_) | Change::Enrolment(_) | Change::EnrolmentGone(_) => {
+                Unit::Registry
+            }
+            Change::Group(Group { number: group, .. })
+            | Change::Member(Member { group, .. })
+            | Change::Append(Record { group, .. })
+            | Change::Mark { group, .. }
+            | Change::Refused { group, .. }
+            | Change::Confirmed { group, .. }
+            | Change::Fate(Fate { group, .. })
+            | Change::Trim { group, .. } => Unit::Group(*group),
+        }
+    }
 }
 
 /// An enterprise.
@@ -203,6 +233,15 @@ pub struct Record {
 }
 
 impl Record {
+    /// What it adds to the running hash.
+    #[must_use]
+    pub fn identity(&self) -> Identity<'_> {
+        match &self.kind {
+            RecordKind::Message { origin, key, .. } => Identity::Message(&origin.enterprise, key),
+            RecordKind::Change(change) => Identity::Change(change),
+        }
+    }
+
     /// Bytes that count against a group's retention.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -267,6 +306,8 @@ pub struct Snapshot {
     pub fates: Vec<Fate>,
     /// User lists, by group and enterprise.
     pub parts: Vec<ListPart>,
+    /// In a store that nodes share: the versions of what is there.
+    pub versions: Vec<(Unit, Version)>,
 }
 
 /// What an enterprise has on the user list of a group, as far as it must be at hand.
@@ -375,6 +416,35 @@ pub trait Store: Send {
 
     /// A page of a group's user list, as of one moment. A group that is not there has an empty list of version 0.
     fn list_page(&mut self, query: &PageQuery) -> Result<ListPage, StoreError>;
+
+    /// Puts on disk what each unit's claim allows; says what was refused, since another node has changed it. A store that is
+    /// not shared refuses nothing.
+    fn commit_shared(&mut self, batch: &[Change], _claims: &Claims) -> Result<Vec<Unit>, StoreError> {
+        self.commit(batch).map(|()| Vec::new())
+    }
+
+    /// A unit anew, as of one moment: what has come behind what is known, or all of it.
+    ///
+    /// # Errors
+    /// What is known is not there any more: the store has lost it.
+    fn news(&mut self, _unit: Unit, _known: Option<Known>) -> Result<News, StoreError> {
+        Err(not_shared())
+    }
+
+    /// The versions of some units; none: of all that there are.
+    fn versions(&mut self, _units: Option<&[Unit]>) -> Result<Vec<(Unit, Version)>, StoreError> {
+        Err(not_shared())
+    }
+
+    /// A gateway has its link here from now on; with the runs of its process that name groups from now on.
+    fn take_link(&mut self, _gateway: &GatewayId, _runs: &[(GroupNumber, Incarnation)]) -> Result<Taken, StoreError> {
+        Err(not_shared())
+    }
+
+    /// Tells the other nodes of this one, and this one of them.
+    fn meet(&mut self, _here: &shared::Node) -> Result<Vec<shared::Node>, StoreError> {
+        Err(not_shared())
+    }
 
     /// Figures for the operator, as (name, value).
     fn figures(&self) -> Vec<(&'static str, u64)> {

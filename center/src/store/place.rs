@@ -7,6 +7,7 @@ use intergroup_redis::Settings;
 
 use super::embedded::EmbeddedStore;
 use super::redis::RedisStore;
+use super::shared::Ear;
 use super::{Store, StoreError};
 use crate::config::{Config, Dir};
 
@@ -27,6 +28,21 @@ impl Place {
     pub fn of(dir: &Dir, config: &Config) -> Result<Self> {
         let Some(address) = &config.store else { return Ok(Place::Embedded(dir.store())) };
         Ok(Place::Redis(Box::new(Settings::in_dir(&dir.0, address)?)))
+    }
+
+    /// Whether other nodes may use the store at the same time.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Place::Redis(_))
+    }
+
+    /// What hears of other nodes' doings; none: there are none.
+    #[must_use]
+    pub fn ear(&self) -> Option<Box<dyn Ear>> {
+        match self {
+            Place::Embedded(_) => None,
+            Place::Redis(settings) => Some(Box::new(RedisStore::ear(settings))),
+        }
     }
 
     /// Opens the store for writing, or makes it.

@@ -15,6 +15,23 @@ pub enum Slot {
     Group(u64),
 }
 
+impl Slot {
+    /// As it is called in words to other writers.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Slot::Main => "main".to_owned(),
+            Slot::Group(group) => group.to_string(),
+        }
+    }
+
+    /// The slot of this name. None: there is no such name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        if name == "main" { Some(Slot::Main) } else { name.parse().ok().map(Slot::Group) }
+    }
+}
+
 /// The key of a row, or of an index: a letter for the table, then its parts, in the order in which they sort.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key(pub(crate) Vec<u8>);
@@ -162,6 +179,15 @@ pub struct Append {
 struct Op {
     name: &'static str,
     arguments: Vec<Vec<u8>>,
+}
+
+/// Under which versions one of several writers changes slots. Versions are words without spaces, never used twice.
+#[derive(Debug, Clone, Default)]
+pub struct Claims {
+    /// The version that they have then.
+    pub version: String,
+    /// Each slot that changes, with the version that it must have now: none at the beginning, any for `*`.
+    pub bases: Vec<(Slot, String)>,
 }
 
 /// Changes, in order. What is of one slot is done all or nothing, and on anything but a Cluster all of it is.

@@ -180,6 +180,23 @@ fn connect(settings: &Settings) -> RedisResult<Link> {
     }
 }
 
+/// A connection on which words of others are heard: to any node of a Cluster, which tells all nodes.
+pub(crate) fn for_words(settings: &Settings) -> RedisResult<redis::Connection> {
+    match &settings.address.kind {
+        Kind::Sentinel(name) => sentinel(settings, name),
+        Kind::Single | Kind::Cluster => {
+            let mut last = nowhere("no node of the Cluster can be reached");
+            for node in &settings.address.nodes {
+                match one(settings, node, settings.address.database) {
+                    Ok(connection) => return Ok(connection),
+                    Err(e) => last = e,
+                }
+            }
+            Err(last)
+        }
+    }
+}
+
 fn nowhere(why: &'static str) -> RedisError {
     RedisError::from((ErrorKind::MasterNameNotFoundBySentinel, why))
 }

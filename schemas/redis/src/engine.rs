@@ -6,7 +6,7 @@ use redis::ScriptInvocation;
 
 use crate::connection::Connection;
 use crate::script::{APPLY, CLAIM, FOUND, Names, RAISE};
-use crate::{Batch, Error, Key, Row, Settings, Slot, durable};
+use crate::{Batch, Claims, Error, Key, Row, Settings, Slot, durable};
 
 /// Rows that one request asks for.
 const PAGE: usize = 512;
@@ -24,13 +24,23 @@ pub struct LogRow {
     pub entries: Vec<u8>,
 }
 
-/// A store of one owner, or a look into it.
+/// Who writes.
+#[derive(Debug)]
+pub(crate) enum Writer {
+    /// Nobody: this is a look.
+    None,
+    /// The owner, by its token.
+    Owner(u64),
+    /// One of several, by the name of this life of it.
+    Session(String),
+}
+
+/// A store, or a look into it.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) connection: Connection,
-    names: Names,
-    /// The owner's token; none in a look.
-    token: Option<u64>,
+    pub(crate) names: Names,
+    pub(crate) writer: Writer,
     /// The last batch of each slot that has a fence: of all in a Cluster, else of [`Slot::Main`] alone.
     pub(crate) batches: BTreeMap<Slot, u64>,
     batch_count: u64,
@@ -42,15 +52,10 @@ impl Engine {
     /// # Errors
     /// Redis cannot be reached, or holds something else under this prefix, or a newer format of it.
     pub fn open(settings: &Settings, prefix: &str, kind: &str, format: u32) -> Result<Self, Error> {
-        let mut engine = Self::look(settings, prefix)?;
-        let watched = engine.connection.is_watched();
-        for risk in engine.connection.run(|c| Ok(durable::risks(c, watched)))? {
-            tracing::warn!("the store is at risk: {risk}");
-        }
-        engine.check(kind, format)?;
+        let mut engine = Self::checked(settings, prefix, kind, format)?;
         let fence = engine.names.fence(Slot::Main);
         let token = engine.connection.run(|c| CLAIM.key(&fence).invoke(c))?;
-        engine.token = Some(token);
+        engine.writer = Writer::Owner(token);
         engine.batches.insert(Slot::Main, 0);
         let groups = engine.groups()?;
         if engine.connection.is_cluster() {
@@ -63,6 +68,17 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Looks at a store, or makes it.
+    pub(crate) fn checked(settings: &Settings, prefix: &str, kind: &str, format: u32) -> Result<Self, Error> {
+        let mut engine = Self::look(settings, prefix)?;
+        let watched = engine.connection.is_watched();
+        for risk in engine.connection.run(|c| Ok(durable::risks(c, watched)))? {
+            tracing::warn!("the store is at risk: {risk}");
+        }
+        engine.check(kind, format)?;
+        Ok(engine)
+    }
+
     /// Opens a store that has an owner, for reading.
     ///
     /// # Errors
@@ -70,7 +86,7 @@ impl Engine {
     pub fn look(settings: &Settings, prefix: &str) -> Result<Self, Error> {
         let connection = Connection::open(settings.clone())?;
         let names = Names(settings.address.prefix.clone().unwrap_or_else(|| prefix.to_owned()));
-        Ok(Self { connection, names, token: None, batches: BTreeMap::new(), batch_count: 0 })
+        Ok(Self { connection, names, writer: Writer::None, batches: BTreeMap::new(), batch_count: 0 })
     }
 
     fn check(&mut self, kind: &str, format: u32) -> Result<(), Error> {
@@ -112,7 +128,7 @@ impl Engine {
     /// The token: it grows with each opening.
     #[must_use]
     pub fn token(&self) -> u64 {
-        self.token.unwrap_or_default()
+        if let Writer::Owner(token) = self.writer { token } else { 0 }
     }
 
     /// Figures: batches, times that the connection was made again, and milliseconds waited for that.
@@ -147,6 +163,11 @@ impl Engine {
     /// # Errors
     /// See [`Error`]. In doubt about one that Redis did not answer: opening anew puts an end to it.
     pub fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
+        self.commit_claimed(batch, &Claims::default()).map(drop)
+    }
+
+    pub(crate) fn commit_claimed(&mut self, batch: &Batch, claims: &Claims) -> Result<Vec<Slot>, Error> {
+        let mut refused = Vec::new();
         let mut register = Batch::default();
         for group in batch.registered.iter().filter(|group| !self.batches.contains_key(&Slot::Group(**group))) {
             register.put(Slot::Main, Key::of(REGISTER).number(*group), Vec::new());
@@ -154,27 +175,50 @@ impl Engine {
         if self.connection.is_cluster() {
             // A group is registered before it has anything, so that nothing is ever without an owner.
             if !register.is_empty() {
-                self.apply(Slot::Main, &[(&register, vec![Slot::Main])])?;
+                self.apply(Slot::Main, &[(&register, vec![Slot::Main])], &Claims::default())?;
             }
             for slot in batch.slots() {
-                self.apply(slot, &[(batch, vec![slot])])?;
+                refused.extend(self.apply(slot, &[(batch, vec![slot])], claims)?);
             }
         } else if !batch.is_empty() {
-            self.apply(Slot::Main, &[(&register, register.slots()), (batch, batch.slots())])?;
+            refused = self.apply(Slot::Main, &[(&register, register.slots()), (batch, batch.slots())], claims)?;
             self.batches.extend(batch.registered.iter().map(|group| (Slot::Group(*group), 0)));
         }
         self.batch_count += 1;
-        Ok(())
+        Ok(refused)
     }
 
-    /// Runs the script on some slots, under the fence of one.
-    fn apply(&mut self, fence: Slot, parts: &[(&Batch, Vec<Slot>)]) -> Result<(), Error> {
-        let Some(token) = self.token else { return Err(Error::Unusable("the store was opened for reading".into())) };
+    /// Runs the script on some slots, under the fence of one; says which were refused. Claims are of the last part's slots.
+    fn apply(&mut self, fence: Slot, parts: &[(&Batch, Vec<Slot>)], claims: &Claims) -> Result<Vec<Slot>, Error> {
         let known = self.batches.get(&fence).copied();
         let number = known.unwrap_or_default() + 1;
         let mut script = APPLY.prepare_invoke();
-        script.key(self.names.fence(fence)).arg(token).arg(number);
+        let (token, session) = match &self.writer {
+            Writer::None => return Err(Error::Unusable("the store was opened for reading".into())),
+            Writer::Owner(token) => (token.to_string(), ""),
+            Writer::Session(session) => (String::new(), session.as_str()),
+        };
+        let fence_key = if session.is_empty() { self.names.fence(fence) } else { self.names.session(fence, session) };
+        script.key(fence_key).arg(token).arg(number);
         script.arg(if known.is_none() { "new" } else { "" });
+        script.arg(&claims.version).arg(self.names.channel()).arg(session);
+        let mut claimed = Vec::new();
+        let mut first_of_part = 2;
+        for (at, (_, slots)) in parts.iter().enumerate() {
+            if at + 1 == parts.len() {
+                for (place, slot) in slots.iter().enumerate() {
+                    let of = |(of, _): &&(Slot, String)| of == slot;
+                    if let Some((_, base)) = claims.bases.iter().find(of) {
+                        claimed.push((first_of_part + place * crate::script::KEYS_OF_A_SLOT, base, slot.name()));
+                    }
+                }
+            }
+            first_of_part += slots.len() * crate::script::KEYS_OF_A_SLOT;
+        }
+        script.arg(claimed.len());
+        for (key, base, name) in claimed {
+            script.arg(key).arg(base).arg(name);
+        }
         let mut first_key = 2;
         for (batch, slots) in parts {
             for slot in slots {
@@ -186,12 +230,13 @@ impl Engine {
             first_key += slots.len() * crate::script::KEYS_OF_A_SLOT;
         }
         let answer: String = self.connection.run(|c| script.invoke(c))?;
-        match answer.as_str() {
-            "applied" | "done" => {
+        let mut words = answer.split(' ');
+        match words.next() {
+            Some("applied" | "done") => {
                 self.batches.insert(fence, number);
-                Ok(())
+                Ok(words.filter_map(Slot::named).collect())
             }
-            "taken" => Err(Error::TakenOver),
+            Some("taken") => Err(Error::TakenOver),
             _ => Err(Error::Lost),
         }
     }
@@ -268,14 +313,7 @@ impl Engine {
         let rows: Vec<(String, BTreeMap<String, Vec<u8>>)> = self
             .connection
             .run(|c| redis::cmd("XRANGE").arg(&key).arg(&from).arg("+").arg("COUNT").arg(max).query(c))?;
-        let number = |bytes: Option<&Vec<u8>>| std::str::from_utf8(bytes?).ok()?.parse().ok();
-        rows.into_iter()
-            .map(|(_, mut fields)| {
-                let (first, before) = (number(fields.get("first")), number(fields.get("before")));
-                let (Some(first), Some(before)) = (first, before) else { return Err(damaged()) };
-                Ok(LogRow { first, before, entries: fields.remove("entries").unwrap_or_default() })
-            })
-            .collect()
+        rows.into_iter().map(|(_, fields)| log_row(fields)).collect()
     }
 
     /// Where a slot's log ends: the last place, the state there, and how much all of it counts, also what is gone. None: nothing
@@ -294,7 +332,14 @@ impl Engine {
     }
 }
 
-fn bound(kind: u8, key: &Key) -> Vec<u8> {
+pub(crate) fn log_row(mut fields: BTreeMap<String, Vec<u8>>) -> Result<LogRow, Error> {
+    let number = |bytes: Option<&Vec<u8>>| std::str::from_utf8(bytes?).ok()?.parse().ok();
+    let (first, before) = (number(fields.get("first")), number(fields.get("before")));
+    let (Some(first), Some(before)) = (first, before) else { return Err(damaged()) };
+    Ok(LogRow { first, before, entries: fields.remove("entries").unwrap_or_default() })
+}
+
+pub(crate) fn bound(kind: u8, key: &Key) -> Vec<u8> {
     [&[kind][..], &key.0].concat()
 }
 
@@ -304,6 +349,6 @@ fn damaged() -> Error {
     )
 }
 
-fn row(member: Vec<u8>) -> Result<Row, Error> {
+pub(crate) fn row(member: Vec<u8>) -> Result<Row, Error> {
     Row::new(member).ok_or_else(damaged)
 }

@@ -14,6 +14,10 @@ pub(crate) static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include
 pub(crate) static RAISE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("raise.lua")));
 pub(crate) static FOUND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("found.lua")));
 
+pub(crate) static UNIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("unit.lua")));
+pub(crate) static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.lua")));
+pub(crate) static MEET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("meet.lua")));
+
 /// The names of all keys under a prefix. What stands in braces decides the slot.
 #[derive(Debug, Clone)]
 pub(crate) struct Names(pub(crate) String);
@@ -34,6 +38,31 @@ impl Names {
     /// Owner and last batch.
     pub(crate) fn fence(&self, slot: Slot) -> String {
         self.of(slot, "fence")
+    }
+
+    /// What one of several writers has done last.
+    pub(crate) fn session(&self, slot: Slot, session: &str) -> String {
+        self.of(slot, &format!("writer:{session}"))
+    }
+
+    /// How often each thing was taken that only one writer may have.
+    pub(crate) fn taken(&self) -> String {
+        self.of(Slot::Main, "taken")
+    }
+
+    /// Marks of such a thing.
+    pub(crate) fn marks(&self, what: &str) -> String {
+        self.of(Slot::Main, &format!("marks:{what}"))
+    }
+
+    /// The writers there are.
+    pub(crate) fn writers(&self) -> String {
+        self.of(Slot::Main, "writers")
+    }
+
+    /// Where writers hear of each other.
+    pub(crate) fn channel(&self) -> String {
+        format!("{}:words", self.0)
     }
 
     /// The sorted set of rows.

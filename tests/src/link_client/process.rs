@@ -81,8 +81,31 @@ impl CenterProcess {
     /// # Errors
     /// `init` fails.
     pub fn init(dir: &Path, listen: &[String]) -> Result<Self> {
+        Self::init_with(dir, listen, &["--name", "Test Hub"])
+    }
+
+    /// Makes a center on a Redis without starting it.
+    ///
+    /// # Errors
+    /// `init` fails.
+    pub fn on_redis(dir: &Path, listen: &str, store: &str) -> Result<Self> {
+        Self::init_with(dir, &[listen.to_owned()], &["--name", "Test Hub", "--store", store])
+    }
+
+    /// Makes another node of this center without starting it.
+    ///
+    /// # Errors
+    /// `bundle` or `init` fails.
+    pub fn node(&self, dir: &Path, listen: &str) -> Result<Self> {
+        let bundle = dir.with_extension("bundle");
+        std::fs::write(&bundle, self.run(&["bundle"])?)?;
+        Self::init_with(dir, &[listen.to_owned()], &["--join", &bundle.to_string_lossy()])
+    }
+
+    fn init_with(dir: &Path, listen: &[String], more: &[&str]) -> Result<Self> {
         let center = Self { dir: dir.to_owned(), child: None, wrapper: Vec::new(), _temp: None };
-        let mut args = vec!["init".to_owned(), "--name".into(), "Test Hub".into()];
+        let mut args = vec!["init".to_owned()];
+        args.extend(more.iter().map(|word| (*word).to_owned()));
         for address in listen {
             args.extend(["--listen".into(), address.clone()]);
         }

@@ -368,7 +368,7 @@ impl<W> Net<W> {
         let life = self.center.life;
         while let Some(action) = self.center.hub.as_mut().and_then(Hub::poll_action) {
             match action {
-                Action::Commit { ticket, mut changes } => {
+                Action::Commit { ticket, mut changes, .. } => {
                     super::lists_saboteur::center_changes(self.broken, &mut changes);
                     for change in &changes {
                         self.coverage.note("center commits", kind(change));
@@ -406,6 +406,7 @@ impl<W> Net<W> {
                     self.later(life, Read::List { reader, query });
                 }
                 Action::Reply { .. } => {}
+                other => unreachable!("nothing is shared here: {other:?}"),
             }
         }
         let next = self.center.hub.as_ref().and_then(Hub::next_timeout);

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod lists;
+mod nodes;
 mod paths;
 mod rates;
 mod refused;

@@ -6,6 +6,7 @@ mod crossing;
 mod flow;
 mod lists;
 mod membership;
+mod nodes;
 mod rates;
 mod restored;
 
@@ -112,8 +113,8 @@ impl World {
     fn run(&mut self) {
         while let Some(action) = self.hub.poll_action() {
             match action {
-                Action::Commit { ticket, changes } if self.hold => self.held.push((ticket, changes)),
-                Action::Commit { ticket, changes } => {
+                Action::Commit { ticket, changes, .. } if self.hold => self.held.push((ticket, changes)),
+                Action::Commit { ticket, changes, .. } => {
                     self.store.commit(&changes).unwrap();
                     self.hub.handle(Event::Committed(ticket), self.now);
                 }
@@ -141,6 +142,7 @@ impl World {
                     self.hub.handle(Event::List { reader, group: query.group, page }, self.now);
                 }
                 Action::Reply { id, reply } => drop(self.replies.insert(id, reply)),
+                other => panic!("nothing is shared here: {other:?}"),
             }
         }
     }

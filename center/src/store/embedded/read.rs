@@ -108,6 +108,7 @@ pub(super) fn snapshot(db: &Connection) -> Result<Snapshot> {
             })
         })?,
         parts: parts(db)?,
+        versions: Vec::new(),
     })
 }
 

@@ -1,18 +1,24 @@
 //! The store on Redis: for centers that keep their state beside them, or have a Redis that is watched and copied anyway.
 //!
-//! In: batches from one thread, each one atomic script under the owner's fence. Out: the snapshot, and pages of logs and lists.
-//! Never here: how batches become atomic, and what happens when Redis is away (`schemas/redis/src`).
+//! In: batches, each one atomic script that does what nobody else has changed since. Out: the snapshot, news, and pages of logs and
+//! lists; the words of other nodes. Never here: how batches become atomic, and what happens when Redis is away
+//! (`schemas/redis/src`).
 //!
 //! What a commit appends to a group is one entry of the group's stream, packed as in the embedded store.
 
 mod read;
 mod write;
 
-use intergroup_redis::{Engine, Key, Settings, Slot};
-use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, Seq};
+use std::collections::BTreeSet;
+
+use intergroup_redis::{Engine, Key, Listener, Settings, Slot};
+use intergroup_schemas::ids::{GatewayId, GroupNumber, HistoryHash, Incarnation, Seq};
 use intergroup_schemas::limits;
 use intergroup_schemas::list::ListPage;
 
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::shared::{Claims, Ear, Known, News, Node, Taken, Unit, Version, Word};
 use super::{Change, PageQuery, Record, RecordKind, Snapshot, Store, StoreError};
 
 /// Under which the store is found, unless the address has a prefix.
@@ -23,6 +29,12 @@ const KIND: &str = "center";
 const FORMAT: u32 = 1;
 /// What commits have added to a log is asked for so many at once, at most; each can be half a megabyte.
 const ROWS_AT_ONCE: usize = 16;
+/// The same, of what other nodes have added: who is further behind reads the group as a whole.
+const NEWS_ROWS: usize = 64;
+/// A node that told of itself so many seconds ago is up,
+const UP_S: u64 = 20;
+/// and one that has not for so long is no longer dialled: a week.
+const FORGOTTEN_S: u64 = 7 * 24 * 3600;
 
 /// The tables, by the letter with which the keys of their rows begin. What a snapshot does not want sorts behind the rest.
 mod table {
@@ -52,27 +64,75 @@ impl From<intergroup_redis::Error> for StoreError {
 #[derive(Debug)]
 pub struct RedisStore {
     engine: Engine,
+    /// The random name of this opening.
+    session: u64,
+    /// Commits that were made without a claim.
+    unclaimed: u64,
+}
+
+/// Hears what nodes say to each other through Redis.
+#[derive(Debug)]
+pub struct RedisEar(Listener);
+
+impl Ear for RedisEar {
+    fn listen(&mut self, each: &mut dyn FnMut(Option<Word>) -> bool) {
+        self.0.listen(|word| each(word.and_then(read::word)));
+    }
 }
 
 fn slot(group: GroupNumber) -> Slot {
     Slot::Group(group.0)
 }
 
+fn in_slot(unit: Unit) -> Slot {
+    match unit {
+        Unit::Registry => Slot::Main,
+        Unit::Group(group) => slot(group),
+    }
+}
+
+fn of_slot(slot: Slot) -> Unit {
+    match slot {
+        Slot::Main => Unit::Registry,
+        Slot::Group(number) => Unit::Group(GroupNumber(number)),
+    }
+}
+
 impl RedisStore {
-    /// Opens the store as its owner, or makes it: whoever had it open before cannot write any more.
+    /// All of a group, as of one moment.
+    fn whole(&mut self, number: GroupNumber) -> Result<News, StoreError> {
+        let mut unit = self.engine.unit(slot(number), &[(Key::of(0), Key::of(table::ACCOUNT_VERSION))], 0, 1)?;
+        let version = read::version(unit.version.as_deref())?;
+        let mut snapshot = Snapshot::default();
+        read::group(&mut snapshot, number, &unit.rows, unit.log.pop(), unit.end)?;
+        Ok(News { version, snapshot, since: None })
+    }
+
+    /// Opens the store as one of its nodes, or makes it.
     ///
     /// # Errors
     /// Redis cannot be reached, or holds something else there, or what a newer version wrote.
     pub fn open(settings: &Settings) -> Result<Self, StoreError> {
-        Ok(Self { engine: Engine::open(settings, PREFIX, KIND, FORMAT)? })
+        let mut session = [0; 8];
+        if SystemRandom::new().fill(&mut session).is_err() {
+            return Err(StoreError("the system gives no random numbers".into()));
+        }
+        let session = u64::from_le_bytes(session);
+        Ok(Self { engine: Engine::share(settings, PREFIX, KIND, FORMAT, session)?, session, unclaimed: 0 })
     }
 
-    /// Opens a store that has an owner, for reading.
+    /// What hears of other nodes' doings.
+    #[must_use]
+    pub fn ear(settings: &Settings) -> RedisEar {
+        RedisEar(Listener::new(settings, PREFIX))
+    }
+
+    /// Opens a store that there is, for reading.
     ///
     /// # Errors
     /// Redis cannot be reached.
     pub fn look(settings: &Settings) -> Result<Self, StoreError> {
-        Ok(Self { engine: Engine::look(settings, PREFIX)? })
+        Ok(Self { engine: Engine::look(settings, PREFIX)?, session: 0, unclaimed: 0 })
     }
 
     /// The last entry that was trimmed from a log, with the running hash there; none for a group that there is not.
@@ -112,20 +172,95 @@ impl Store for RedisStore {
     fn load(&mut self) -> Result<Snapshot, StoreError> {
         let mut all = Snapshot::default();
         read::main(&mut all, &self.engine.rows(Slot::Main, &Key::of(b'A'), &Key::of(u8::MAX))?)?;
+        let main = self.engine.versions(&[Slot::Main])?.pop().flatten();
+        all.versions.push((Unit::Registry, read::version(main.as_deref())?));
         for number in self.engine.groups()? {
-            let (group, slot) = (GroupNumber(number), Slot::Group(number));
-            let rows = self.engine.rows(slot, &Key::of(0), &Key::of(table::ACCOUNT_VERSION))?;
-            let floor = read::floor(&rows)?.unwrap_or_default().0;
-            let first = self.engine.log(slot, floor.next().0, 1)?.pop();
-            let end = self.engine.log_end(slot)?;
-            read::group(&mut all, group, &rows, first, end)?;
+            let mut of_group = self.whole(GroupNumber(number))?;
+            all.groups.append(&mut of_group.snapshot.groups);
+            all.members.append(&mut of_group.snapshot.members);
+            all.marks.append(&mut of_group.snapshot.marks);
+            all.refusals.append(&mut of_group.snapshot.refusals);
+            all.fates.append(&mut of_group.snapshot.fates);
+            all.parts.append(&mut of_group.snapshot.parts);
+            all.versions.push((Unit::Group(GroupNumber(number)), of_group.version));
         }
         all.fates.sort_by(|a, b| (a.group, &a.member, a.seq).cmp(&(b.group, &b.member, b.seq)));
         Ok(all)
     }
 
     fn commit(&mut self, batch: &[Change]) -> Result<(), StoreError> {
-        Ok(self.engine.commit(&write::batch(batch)?)?)
+        self.unclaimed += 1;
+        let units: BTreeSet<_> = batch.iter().map(Change::unit).collect();
+        let bases = units.into_iter().map(|unit| (in_slot(unit), "*".to_owned())).collect();
+        let version = Version::of(self.session, self.unclaimed);
+        let claims = intergroup_redis::Claims { version: write::version(version), bases };
+        Ok(self.engine.commit_shared(&write::batch(batch)?, &claims).map(drop)?)
+    }
+
+    fn commit_shared(&mut self, batch: &[Change], claims: &Claims) -> Result<Vec<Unit>, StoreError> {
+        let bases = claims.bases.iter().map(|(unit, base)| (in_slot(*unit), write::version(*base))).collect();
+        let claims = intergroup_redis::Claims { version: write::version(claims.version), bases };
+        Ok(self.engine.commit_shared(&write::batch(batch)?, &claims)?.into_iter().map(of_slot).collect())
+    }
+
+    fn news(&mut self, unit: Unit, known: Option<Known>) -> Result<News, StoreError> {
+        let Unit::Group(number) = unit else {
+            let slot = self.engine.unit(Slot::Main, &[(Key::of(b'A'), Key::of(u8::MAX))], 0, 0)?;
+            let mut snapshot = Snapshot::default();
+            read::main(&mut snapshot, &slot.rows)?;
+            return Ok(News { version: read::version(slot.version.as_deref())?, snapshot, since: None });
+        };
+        if let Some(known) = known {
+            let ranges = [(table::FLOOR, table::GROUP), (table::FATE, table::FATE), (table::MARK, table::MEMBER)];
+            let ranges = [&ranges[..], &[(table::REFUSAL, table::REFUSAL)]].concat();
+            let ranges: Vec<_> = ranges.into_iter().map(|(from, to)| (Key::of(from), Key::of(to).end())).collect();
+            let read = self.engine.unit(slot(number), &ranges, known.0.next().0, NEWS_ROWS)?;
+            let version = read::version(read.version.as_deref())?;
+            if let Some((snapshot, since)) = read::group_since(number, read, known)? {
+                return Ok(News { version, snapshot, since: Some(since) });
+            }
+        }
+        let news = self.whole(number)?;
+        let kept = news.snapshot.groups.first().is_none_or(|state| known.is_none_or(|(seq, _)| state.floor > seq));
+        if let Some((seq, hash)) = known.filter(|_| !kept)
+            && self.hash_at(number, seq)?.is_some_and(|there| there != hash)
+        {
+            return Err(intergroup_redis::Error::Lost.into());
+        }
+        Ok(news)
+    }
+
+    fn versions(&mut self, units: Option<&[Unit]>) -> Result<Vec<(Unit, Version)>, StoreError> {
+        let units = match units {
+            Some(units) => units.to_vec(),
+            None => {
+                let groups = self.engine.groups()?.into_iter().map(|number| Unit::Group(GroupNumber(number)));
+                groups.chain([Unit::Registry]).collect()
+            }
+        };
+        let slots: Vec<_> = units.iter().copied().map(in_slot).collect();
+        let versions = self.engine.versions(&slots)?;
+        units.into_iter().zip(versions).map(|(unit, text)| Ok((unit, read::version(text.as_deref())?))).collect()
+    }
+
+    fn take_link(&mut self, gateway: &GatewayId, runs: &[(GroupNumber, Incarnation)]) -> Result<Taken, StoreError> {
+        let marks: Vec<_> = runs.iter().map(|(group, run)| (group.to_string(), run.to_string())).collect();
+        let (generation, before) = self.engine.take(&gateway.to_string(), &marks)?;
+        let named = runs.iter().zip(before).filter_map(|((group, _), run)| Some((*group, run?.parse().ok()?)));
+        Ok(Taken { generation, before: named.collect() })
+    }
+
+    fn meet(&mut self, here: &Node) -> Result<Vec<Node>, StoreError> {
+        let name = here.addresses.first().cloned().unwrap_or_default();
+        let told = serde_json::to_string(here).map_err(|e| StoreError(e.to_string()))?;
+        let all = self.engine.meet(&name, &told, FORGOTTEN_S)?;
+        // What a newer version tells otherwise is not for this one.
+        let nodes = all.into_iter().filter_map(|(ago, told)| Some((ago, serde_json::from_str::<Node>(&told).ok()?)));
+        let up = |(ago, node): (u64, Node)| match ago <= UP_S {
+            true => node,
+            false => Node { online: Vec::new(), up: false, ..node },
+        };
+        Ok(nodes.map(up).collect())
     }
 
     fn read_log(

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use bytes::Bytes;
-use intergroup_redis::{LogRow, NUMBER, Row};
+use intergroup_redis::{LogRow, NUMBER, Row, Slot, Unit};
+use intergroup_schemas::history;
 use intergroup_schemas::ids::{AccountId, EnterpriseId, GroupNumber, HistoryHash, ListDigest, ListVersion, N, Seq};
 use intergroup_schemas::link::Timestamp;
 use intergroup_schemas::list::{self, AccountRow, ListPage, Listed, UserKey};
 use serde::de::DeserializeOwned;
 
 use super::table;
+use crate::store::shared::{Known, Version, Word};
 use crate::store::{
     Enrolment, Enterprise, Fate, Gateway, Group, GroupState, ListPart, Member, Milestone, PageRoom, Record, Snapshot,
     StoreError, damaged, pack,
@@ -80,14 +82,115 @@ pub(super) fn main(all: &mut Snapshot, rows: &[Row]) -> Result<()> {
     Ok(())
 }
 
+/// A version, as `write::version` puts it down.
+pub(super) fn version(text: Option<&str>) -> Result<Version> {
+    text.filter(|text| !text.is_empty()).map_or(Ok(Version::default()), |text| {
+        u128::from_str_radix(text, 16).map(Version).map_err(|e| damaged(format!("the version {text:?}: {e}")))
+    })
+}
+
+/// A word of another node. None: it says nothing, or is not understood.
+pub(super) fn word(text: &str) -> Option<Word> {
+    let mut words = text.split(' ');
+    match words.next()? {
+        "" => Some(Word::Anew),
+        "changed" => {
+            let version = version(words.next()).ok()?;
+            let units = words.filter_map(Slot::named).map(super::of_slot).collect();
+            Some(Word::Changed(version, units))
+        }
+        "taken" => {
+            let generation = words.next()?.parse().ok()?;
+            Some(Word::Taken(words.next()?.parse().ok()?, generation))
+        }
+        _ => None,
+    }
+}
+
+/// Where a log ends: the last entry, the running hash there, and the bytes of all that was ever in the log.
+type End = Option<(u64, Vec<u8>, u64)>;
+
+fn end(end: End, floor: (Seq, HistoryHash)) -> Result<(Seq, HistoryHash, u64)> {
+    match end {
+        Some((last, hash, total)) => Ok((Seq(last), HistoryHash(hash.try_into().map_err(|_| damaged("a hash"))?), total)),
+        None => Ok((floor.0, floor.1, 0)),
+    }
+}
+
+/// What has come of a group behind an entry. None: not all of it was read, or it is not kept any more.
+pub(super) fn group_since(
+    group: GroupNumber,
+    unit: Unit,
+    (seq, hash): Known,
+) -> Result<Option<(Snapshot, Vec<Record>)>> {
+    let mut all = Snapshot::default();
+    let (state, _) = self::rows(&mut all, group, &unit.rows)?;
+    let Some(state) = state else { return Ok(None) };
+    let (floor, floor_hash) = floor(&unit.rows)?.unwrap_or_default();
+    let (head, head_hash, _) = end(unit.end, (floor, floor_hash))?;
+    let mut since = Vec::new();
+    for row in unit.log {
+        for record in records(group, row)? {
+            let record = record?;
+            if record.seq > seq {
+                since.push(record);
+            }
+        }
+    }
+    let follows = match since.first() {
+        None => head != seq || head_hash == hash,
+        Some(first) => first.seq != seq.next() || first.hash == history::advance(hash, first.seq, first.identity()),
+    };
+    if head < seq || !follows {
+        return Err(intergroup_redis::Error::Lost.into());
+    }
+    if floor > seq || since.last().map_or(seq, |last| last.seq) != head {
+        return Ok(None);
+    }
+    let (milestones, bytes) = (Vec::new(), 0);
+    all.groups.push(GroupState { group: state, floor, floor_hash, head, head_hash, milestones, bytes });
+    Ok(Some((all, since)))
+}
+
 /// Everything of a group that a snapshot has. `first` holds the first entry that is not trimmed.
 pub(super) fn group(
     all: &mut Snapshot,
     group: GroupNumber,
     rows: &[Row],
     first: Option<LogRow>,
-    end: Option<(u64, Vec<u8>, u64)>,
+    end: End,
 ) -> Result<()> {
+    let (state, mut milestones) = self::rows(all, group, rows)?;
+    let Some(of) = state else { return Ok(()) };
+    let (floor, floor_hash) = floor(rows)?.unwrap_or_default();
+    let (head, head_hash, total) = self::end(end, (floor, floor_hash))?;
+    let gone = match first {
+        Some(row) if row.first > floor.next().0 => {
+            return Err(damaged(format!("group {group} has no entry {}", floor.next())));
+        }
+        Some(row) => {
+            let mut gone = row.before;
+            for record in records(group, row)? {
+                let record = record?;
+                if record.seq <= floor {
+                    gone += record.bytes();
+                }
+            }
+            gone
+        }
+        None if head > floor => return Err(damaged(format!("group {group} has no entry {}", floor.next()))),
+        None => total,
+    };
+    for milestone in &mut milestones {
+        milestone.bytes = milestone.bytes.saturating_sub(gone);
+    }
+    let bytes = total.saturating_sub(gone);
+    all.groups.push(GroupState { group: of, floor, floor_hash, head, head_hash, milestones, bytes });
+    Ok(())
+}
+
+/// The rows of a group, taken apart.
+fn rows(all: &mut Snapshot, group: GroupNumber, rows: &[Row]) -> Result<(Option<Group>, Vec<Milestone>)> {
     let (mut state, mut milestones) = (None, Vec::new());
     let mut parts_: BTreeMap<EnterpriseId, ListPart> = BTreeMap::new();
     let part = |enterprise: EnterpriseId| ListPart { group, enterprise, accounts: Vec::new() };
@@ -133,35 +236,7 @@ pub(super) fn group(
         }
     }
     all.parts.extend(parts_.into_values());
-    let Some(of) = state else { return Ok(()) };
-    let (floor, floor_hash) = floor(rows)?.unwrap_or_default();
-    let (head, head_hash, total) = match end {
-        Some((last, hash, total)) => (Seq(last), HistoryHash(hash.try_into().map_err(|_| damaged("a hash"))?), total),
-        None => (floor, floor_hash, 0),
-    };
-    let gone = match first {
-        Some(row) if row.first > floor.next().0 => {
-            return Err(damaged(format!("group {group} has no entry {}", floor.next())));
-        }
-        Some(row) => {
-            let mut gone = row.before;
-            for record in records(group, row)? {
-                let record = record?;
-                if record.seq <= floor {
-                    gone += record.bytes();
-                }
-            }
-            gone
-        }
-        None if head > floor => return Err(damaged(format!("group {group} has no entry {}", floor.next()))),
-        None => total,
-    };
-    for milestone in &mut milestones {
-        milestone.bytes = milestone.bytes.saturating_sub(gone);
-    }
-    let bytes = total.saturating_sub(gone);
-    all.groups.push(GroupState { group: of, floor, floor_hash, head, head_hash, milestones, bytes });
-    Ok(())
+    Ok((state, milestones))
 }
 
 fn group_row(number: GroupNumber, row: &Row) -> Result<Group> {

@@ -8,7 +8,13 @@ use intergroup_schemas::link::Change as GroupChange;
 use serde::Serialize;
 
 use super::{slot, table};
+use crate::store::shared::Version;
 use crate::store::{Change, Fate, Group, MILESTONE, Member, Record, RecordKind, StoreError, pack};
+
+/// A version as text; nothing for none.
+pub(super) fn version(version: Version) -> String {
+    if version == Version::default() { String::new() } else { format!("{:032x}", version.0) }
+}
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|e| StoreError(e.to_string()))
