@@ -38,6 +38,7 @@ pub fn init(dir: &Dir, config: &Config, files: &Files) -> Result<()> {
         write_private(path, &[])?;
     }
     drop(place.open().context("making the store")?);
+    place.belongs_to(&authority.fingerprint())?;
     config.write(dir)
 }
 
@@ -51,7 +52,9 @@ pub fn join(dir: &Dir, bundle: &Bundle, config: &Config) -> Result<()> {
     bundle.unpack(dir)?;
     let authority = Authority::load(dir)?;
     ServerCertificate::open(dir, &authority, config.hosts(), engine::now().0.div_euclid(1000))?;
-    drop(Place::of(dir, config)?.open().context("opening the store that nodes share")?);
+    let place = Place::of(dir, config)?;
+    drop(place.open().context("opening the store that nodes share")?);
+    place.belongs_to(&authority.fingerprint())?;
     config.write(dir)
 }
 
@@ -69,7 +72,9 @@ pub async fn serve(dir: &Dir) -> Result<()> {
     if SystemRandom::new().fill(&mut entropy).is_err() {
         bail!("the system gives no random numbers");
     }
-    let engine = engine::start(Place::of(dir, &config)?, config.hub(entropy), config.dialled().to_vec())?;
+    let place = Place::of(dir, &config)?;
+    place.belongs_to(&authority.fingerprint())?;
+    let engine = engine::start(place, config.hub(entropy), config.dialled().to_vec())?;
     let tls = Arc::new(pki::server_config(&authority, certificate.clone())?);
     let service = Arc::new(Service { engine, authority, tls });
 

@@ -263,6 +263,12 @@ impl Owner {
                 hub.handle(Event::Versions(units.into_iter().map(|unit| (unit, version)).collect()), now());
             }
             Word::Taken(gateway, generation) => hub.handle(Event::TakenElsewhere { gateway, generation }, now()),
+            Word::Met(name) => {
+                let known = self.known.read().unwrap_or_else(PoisonError::into_inner).contains(&name);
+                if !known {
+                    self.look_at = Some(Instant::now());
+                }
+            }
             Word::Anew => self.look_at = Some(Instant::now()),
         }
     }
@@ -271,7 +277,7 @@ impl Owner {
     fn look(&mut self) {
         self.look_at = Some(Instant::now() + LOOK);
         if let Some(hub) = &self.hub {
-            let online = hub.online().cloned().collect();
+            let online = hub.online().map(|(gateway, generation)| (gateway.clone(), generation)).collect();
             let here = Node { addresses: self.addresses.clone(), online, up: true };
             self.storage.read(Read::Look { life: self.life, here });
         }
@@ -287,8 +293,11 @@ impl Owner {
             }
         }
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = addresses;
-        let elsewhere = others().flat_map(|node| node.online.iter().cloned()).collect();
+        let elsewhere = others().flat_map(|node| node.online.iter().map(|(gateway, _)| gateway.clone())).collect();
         hub.handle(Event::Elsewhere(elsewhere), now());
+        for (gateway, generation) in others().flat_map(|node| node.online.iter().cloned()) {
+            hub.handle(Event::TakenElsewhere { gateway, generation }, now());
+        }
         hub.handle(Event::Versions(versions), now());
     }
 

@@ -8,8 +8,8 @@ use super::Hub;
 use super::action::{Action, AdminReply};
 use super::event::{AdminId, AdminRequest, Proof, Reader};
 use super::group::Group;
-use super::status::{EnterpriseStatus, GatewayStatus, GroupStatus, MemberStatus, Status};
 use super::nodes::Intent;
+use super::status::{EnterpriseStatus, GatewayStatus, GroupStatus, MemberStatus, Status};
 use crate::store::shared::Unit;
 use crate::store::{Change, Enrolment, Enterprise, EnterpriseState, Gateway};
 
@@ -150,8 +150,9 @@ impl Hub {
             None => {
                 return Some(refused(format!("there is no enterprise {id}; `enterprise list` shows those there are")));
             }
-            Some(present) if present == state => return Some(AdminReply::Done),
-            Some(EnterpriseState::Removed) => {
+            // A removal that broke off is completed by another.
+            Some(present) if present == state && state != EnterpriseState::Removed => return Some(AdminReply::Done),
+            Some(EnterpriseState::Removed) if state != EnterpriseState::Removed => {
                 return Some(refused(format!("enterprise {id} was removed, which cannot be undone")));
             }
             Some(_) => {}
@@ -165,20 +166,17 @@ impl Hub {
         None
     }
 
-    /// All groups know it: now the enterprise itself changes.
-    pub(super) fn registry_state(&mut self, id: EnterpriseId, state: EnterpriseState, by: AdminId) {
-        if let Some(enterprise) = self.enterprises.get_mut(&id) {
+    pub(super) fn registry_state(&mut self, id: &EnterpriseId, state: EnterpriseState) {
+        if let Some(enterprise) = self.enterprises.get_mut(id).filter(|e| e.state != state) {
             enterprise.state = state;
             self.batch.change(Change::Enterprise(enterprise.clone()));
         }
-        let codes = self.enrolments.values().filter(|e| e.gateway.enterprise == id);
+        let codes = self.enrolments.values().filter(|e| e.gateway.enterprise == *id);
         let codes: Vec<_> = codes.filter(|_| state == EnterpriseState::Removed).map(|e| e.secret).collect();
         for code in codes {
             self.enrolments.remove(&code);
             self.batch.change(Change::EnrolmentGone(code));
         }
-        self.batch.part(Unit::Registry).replies.push((by, AdminReply::Done));
-        self.keep(Unit::Registry, Intent::State(id, state, by));
     }
 
     /// At once, and not only when the change is on disk: staying out may begin early, never late.

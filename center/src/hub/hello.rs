@@ -18,8 +18,8 @@ impl Hub {
     pub(super) fn link_opened(&mut self, id: LinkId, gateway: GatewayId, certificate: [u8; 32]) {
         let refused = self.refusal_of(&gateway, &certificate).is_some();
         self.links.insert(id, Link::new(gateway, certificate, self.config.credit));
-        if refused {
-            // Another node may have let it in a moment ago.
+        if refused || self.is_in_doubt(Unit::Registry) {
+            // Another node may have let it in, or put it out, a moment ago.
             return self.when_fresh(Unit::Registry, Intent::Open(id));
         }
         self.judge_link(id);
@@ -250,4 +250,3 @@ fn unknown_group(group: GroupNumber, incarnation: intergroup_schemas::ids::Incar
         before: None,
     }
 }
-

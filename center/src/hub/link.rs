@@ -36,6 +36,8 @@ pub(super) struct Link {
     pub(super) held: Option<Vec<ToCenter>>,
     /// Where nodes share the store: which of the gateway's links this is,
     pub(super) generation: Option<u64>,
+    /// the newest of them that was heard of,
+    pub(super) newest: u64,
     /// which run of the gateway's process named each group before,
     pub(super) before: BTreeMap<GroupNumber, Incarnation>,
     /// and how many units are read anew before hello is judged.
@@ -96,6 +98,7 @@ impl Link {
             certificate,
             held: Some(Vec::new()),
             generation: None,
+            newest: 0,
             before: BTreeMap::new(),
             waits: 0,
             most: most as usize,

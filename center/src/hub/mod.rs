@@ -259,9 +259,10 @@ impl Hub {
         self.expire_if_due();
     }
 
-    /// The gateways that have their link here.
-    pub fn online(&self) -> impl Iterator<Item = &GatewayId> {
-        self.online.keys()
+    /// The gateways that have their link here; where nodes share the store, with which of their links it is.
+    pub fn online(&self) -> impl Iterator<Item = (&GatewayId, u64)> {
+        let generation = |id: &LinkId| self.links.get(id).and_then(|link| link.generation).unwrap_or_default();
+        self.online.iter().map(move |(gateway, id)| (gateway, generation(id)))
     }
 
     /// When [`Hub::handle_timeout`] is to be called next.
@@ -278,7 +279,7 @@ impl Hub {
 
     /// The gateways' certificates and states, for those who must judge a connection before there is a link.
     fn refusal_of(&self, gateway: &GatewayId, certificate: &[u8; 32]) -> Option<Condition> {
-        match self.state_of(&gateway.enterprise) {
+        match self.barred(&gateway.enterprise) {
             Some(EnterpriseState::Active) => {}
             Some(EnterpriseState::Suspended) => return Some(Condition::Suspended),
             Some(EnterpriseState::Removed) => return Some(Condition::Removed),

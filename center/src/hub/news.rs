@@ -7,7 +7,8 @@ use intergroup_schemas::ids::{EnterpriseId, GatewayId, GroupNumber, Seq};
 use intergroup_schemas::link::{Change as GroupChange, Timestamp};
 
 use super::group::{Group, Sources};
-use super::{Action, Hub, PROGRESS_EVERY_MS, load_into};
+use super::nodes::Intent;
+use super::{Action, Hub, LinkId, PROGRESS_EVERY_MS, load_into};
 use crate::store::shared::{News, Unit};
 use crate::store::{MILESTONE, Milestone, Record, RecordKind, Snapshot};
 
@@ -18,6 +19,7 @@ impl Hub {
             return;
         }
         let version = news.version;
+        let unseen = unit != Unit::Registry && news.since.is_none() && !news.snapshot.groups.is_empty();
         match unit {
             Unit::Registry => self.registry_news(news.snapshot),
             Unit::Group(number) => {
@@ -27,6 +29,10 @@ impl Hub {
             }
         }
         self.has_version(unit, version);
+        if unseen {
+            // Its log may say that an enterprise is suspended, and was not read: the registry says it, too.
+            return self.when_fresh(Unit::Registry, Intent::GoOn(unit));
+        }
         self.go_on(unit);
     }
 
@@ -105,10 +111,9 @@ impl Hub {
         self.cached_bytes += group.tail_bytes;
         let told = before.map(|(settled, fates)| group.told_since(&settled, &fates));
         self.groups.insert(number, group);
-        if !suspended.is_empty() && !self.is_stale(Unit::Registry) && !self.is_flying(Unit::Registry) {
-            self.refresh(Unit::Registry);
-        }
         for enterprise in suspended {
+            // The registry says so by now; nobody comes in before that is read.
+            self.when_fresh(Unit::Registry, Intent::Greet(LinkId::HUB));
             self.close_links_of(&enterprise, Condition::Suspended);
         }
         self.fan_out(number, newest);

@@ -17,7 +17,7 @@ use super::batch::{KnownEpochs, Part};
 use super::event::{AdminId, AdminRequest, LinkId};
 use super::group::{Group, Pending, Sources};
 use super::link::Greeting;
-use super::{Action, Hub};
+use super::{Action, AdminReply, Hub};
 use crate::store::shared::{Taken, Unit, Version};
 use crate::store::{EnterpriseState, RecordKind};
 
@@ -45,6 +45,8 @@ pub(super) enum Intent {
     Open(LinkId),
     /// A link that says hello needed to know the unit as it is now.
     Greet(LinkId),
+    /// A unit whose news have come waits for the registry's.
+    GoOn(Unit),
     /// Not now, but when the unit has been read once more.
     Again(Box<Intent>),
 }
@@ -60,7 +62,7 @@ pub(super) struct Nodes {
     heard: BTreeMap<Unit, Version>,
     /// What needs news of a unit that is in the commit under way.
     later: Vec<(Unit, Intent)>,
-    /// Enterprises whose groups are being told before they change.
+    /// Enterprises that are suspended, resumed or removed now, step by step.
     endings: Vec<Ending>,
     /// Gateways that have their link at another node.
     pub(super) elsewhere: BTreeSet<GatewayId>,
@@ -85,7 +87,9 @@ struct Ending {
     enterprise: EnterpriseId,
     state: EnterpriseState,
     id: AdminId,
-    left: BTreeSet<GroupNumber>,
+    /// What does not know yet of this step, which is the first or the second.
+    left: BTreeSet<Unit>,
+    first: bool,
 }
 
 impl Seen {
@@ -118,6 +122,18 @@ impl Nodes {
 
     pub(super) fn is_stale(&self, unit: Unit) -> bool {
         self.stale.contains_key(&unit)
+    }
+
+    fn leave(&mut self, id: AdminId, units: BTreeSet<Unit>) {
+        for ending in self.endings.iter_mut().filter(|ending| ending.id == id) {
+            ending.left.clone_from(&units);
+        }
+    }
+
+    fn told(&mut self, unit: Unit, id: AdminId) {
+        for ending in self.endings.iter_mut().filter(|ending| ending.id == id) {
+            ending.left.remove(&unit);
+        }
     }
 }
 
@@ -173,6 +189,7 @@ impl Hub {
             (_, Intent::CertificateUsed(gateway, certificate)) => self.certificate_used(&gateway, &certificate),
             (_, Intent::Open(link)) => self.judge_link(link),
             (_, Intent::Greet(link)) => self.greet(link),
+            (_, Intent::GoOn(unit)) => self.go_on(unit),
             (unit, Intent::Again(intent)) => self.when_fresh(unit, *intent),
             (Unit::Registry, Intent::Pending(..)) => {}
         }
@@ -192,6 +209,11 @@ impl Hub {
             self.refresh(unit);
             self.act(unit, intent);
         }
+    }
+
+    /// Whether a unit is read anew, or will be as soon as it can be.
+    pub(super) fn is_in_doubt(&self, unit: Unit) -> bool {
+        self.is_stale(unit) || self.nodes.later.iter().any(|(later, _)| *later == unit)
     }
 
     /// Keeps what was decided on until the decision is on disk; only where it may be refused.
@@ -319,22 +341,22 @@ impl Hub {
     /// A gateway's link is its newest, at whichever node.
     pub(super) fn taken_elsewhere(&mut self, gateway: &GatewayId, generation: u64) {
         let Some(id) = self.online.get(gateway).copied() else { return };
-        if self.links.get(&id).and_then(|link| link.generation).is_some_and(|own| own < generation) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.newest = link.newest.max(generation);
+        if link.generation.is_some_and(|own| own < link.newest) {
             self.close(id, Condition::Replaced, Condition::Replaced.admin_text());
         }
     }
 
     /// This node has the gateway's link. Its groups must be known as they are now before what it remembers is compared.
-    pub(super) fn taken(
-        &mut self,
-        id: LinkId,
-        Taken { generation, before }: Taken,
-        versions: &[(Unit, Version)],
-    ) {
+    pub(super) fn taken(&mut self, id: LinkId, Taken { generation, before }: Taken, versions: &[(Unit, Version)]) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let Greeting::Taking(hello) = std::mem::take(&mut link.greeting) else { return };
         link.greeting = Greeting::Refreshing(hello);
         link.generation = Some(generation);
+        if generation < link.newest {
+            return self.close(id, Condition::Replaced, Condition::Replaced.admin_text());
+        }
         link.before = before.into_iter().collect();
         link.waits = 1;
         for (unit, version) in versions {
@@ -375,55 +397,86 @@ impl Hub {
         ending.map(|ending| ending.state).or_else(|| self.enterprises.get(id).map(|e| e.state))
     }
 
-    /// The groups first, the enterprise last: an operator who was not told that it is done finds it not done, and repeats it.
+    /// The same for whoever wants to come in: out at once, in when it is on disk.
+    pub(super) fn barred(&self, id: &EnterpriseId) -> Option<EnterpriseState> {
+        let registered = self.enterprises.get(id).map(|e| e.state)?;
+        self.state_of(id).filter(|state| *state != EnterpriseState::Active).or(Some(registered))
+    }
+
+    /// Who goes out goes out of the registry first, so that whoever sees it in a group finds it there; who comes back comes back into
+    /// the registry last.
     pub(super) fn begin_state(&mut self, enterprise: EnterpriseId, state: EnterpriseState, id: AdminId) {
-        let concerned = |group: &Group| match state {
-            EnterpriseState::Removed => group.concerns_removal_of(&enterprise),
-            _ => group.has_present(&enterprise),
-        };
-        let left: BTreeSet<_> = self.groups.iter().filter(|(_, g)| concerned(g)).map(|(n, _)| *n).collect();
-        self.nodes.endings.push(Ending { enterprise: enterprise.clone(), state, id, left: left.clone() });
-        for number in left {
-            self.act(Unit::Group(number), Intent::State(enterprise.clone(), state, id));
+        let (left, first) = (BTreeSet::new(), true);
+        self.nodes.endings.push(Ending { enterprise: enterprise.clone(), state, id, left, first });
+        if state == EnterpriseState::Active {
+            self.change_groups(&enterprise, state, id);
+        } else {
+            self.change_registry(enterprise, state, id);
         }
         self.end_states();
     }
 
+    fn change_registry(&mut self, enterprise: EnterpriseId, state: EnterpriseState, id: AdminId) {
+        self.nodes.leave(id, [Unit::Registry].into());
+        self.act(Unit::Registry, Intent::State(enterprise, state, id));
+    }
+
+    fn change_groups(&mut self, enterprise: &EnterpriseId, state: EnterpriseState, id: AdminId) {
+        let concerned = |group: &Group| match state {
+            EnterpriseState::Removed => group.concerns_removal_of(enterprise),
+            _ => group.has_present(enterprise),
+        };
+        let groups: BTreeSet<_> =
+            self.groups.iter().filter(|(_, g)| concerned(g)).map(|(number, _)| Unit::Group(*number)).collect();
+        self.nodes.leave(id, groups.clone());
+        for unit in groups {
+            self.act(unit, Intent::State(enterprise.clone(), state, id));
+        }
+    }
+
     fn state_now(&mut self, unit: Unit, enterprise: EnterpriseId, state: EnterpriseState, id: AdminId) {
-        let Unit::Group(number) = unit else { return self.registry_state(enterprise, state, id) };
         let before = self.batch.count;
-        match state {
-            EnterpriseState::Removed => self.remove_from(number, &enterprise),
-            _ => self.tell_state(number, &enterprise, state),
+        match (unit, state) {
+            (Unit::Registry, _) => self.registry_state(&enterprise, state),
+            (Unit::Group(number), EnterpriseState::Removed) => self.remove_from(number, &enterprise),
+            (Unit::Group(number), _) => self.tell_state(number, &enterprise, state),
         }
         if self.config.shared && self.batch.count != before {
             return self.keep(unit, Intent::State(enterprise, state, id));
         }
-        self.group_told(number, id);
+        self.nodes.told(unit, id);
         self.end_states();
     }
 
-    /// A part is on disk: were groups told in it?
+    /// A part is on disk: were enterprises changed in it?
     pub(super) fn told(&mut self, unit: Unit, intents: &[Intent]) {
-        let Unit::Group(number) = unit else { return };
         for intent in intents {
             if let Intent::State(_, _, id) = intent {
-                self.group_told(number, *id);
+                self.nodes.told(unit, *id);
             }
         }
         self.end_states();
     }
 
-    fn group_told(&mut self, number: GroupNumber, of: AdminId) {
-        for ending in self.nodes.endings.iter_mut().filter(|ending| ending.id == of) {
-            ending.left.remove(&number);
-        }
-    }
-
     fn end_states(&mut self) {
-        while self.nodes.endings.first().is_some_and(|ending| ending.left.is_empty()) {
-            let Ending { enterprise, state, id, .. } = self.nodes.endings.remove(0);
-            self.act(Unit::Registry, Intent::State(enterprise, state, id));
+        while let Some(at) = self.nodes.endings.iter().position(|ending| ending.left.is_empty()) {
+            let ending = &mut self.nodes.endings[at];
+            let (enterprise, state, id) = (ending.enterprise.clone(), ending.state, ending.id);
+            if std::mem::replace(&mut ending.first, false) {
+                match state {
+                    EnterpriseState::Active => self.change_registry(enterprise, state, id),
+                    _ => self.change_groups(&enterprise, state, id),
+                }
+                continue;
+            }
+            self.nodes.endings.remove(at);
+            let reply = AdminReply::Done;
+            if self.config.shared {
+                self.actions.push_back(Action::Reply { id, reply });
+            } else {
+                // All of it is in one commit.
+                self.batch.part(Unit::Registry).replies.push((id, reply));
+            }
         }
     }
 }

@@ -154,7 +154,7 @@ pub(super) fn listed(seq: u64, change: GroupChange) -> Vec<Change> {
     let (hash, stored, list) = (HistoryHash::default(), Timestamp(1), ListVersion(seq));
     let kind = RecordKind::Change(change);
     let record = Record { group: GROUP, seq: Seq(seq), hash, stored, list, kind };
-    let digest = ListDigest([u8::try_from(seq).unwrap(); 16]);
+    let digest = ListDigest([u8::try_from(seq % 256).unwrap(); 16]);
     vec![Change::Group(Group { list, digest, accounts: seq, ..group() }), Change::Append(record)]
 }
 

@@ -56,6 +56,18 @@ impl Place {
         })
     }
 
+    /// Whether a store that nodes share is of the center with this authority (SHA-256 of its certificate); one that is of nobody yet
+    /// is from now on.
+    ///
+    /// # Errors
+    /// It is another center's, or cannot be used.
+    pub fn belongs_to(&self, authority: &[u8; 32]) -> Result<(), StoreError> {
+        match self {
+            Place::Embedded(_) => Ok(()),
+            Place::Redis(settings) => RedisStore::look(settings)?.belongs_to(authority),
+        }
+    }
+
     /// Opens the store for writing after it failed.
     ///
     /// # Errors

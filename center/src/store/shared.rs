@@ -76,8 +76,8 @@ pub struct Taken {
 pub struct Node {
     /// Where gateways dial it, `HOST:PORT` each. The first is its name.
     pub addresses: Vec<String>,
-    /// The gateways that have their link there.
-    pub online: Vec<GatewayId>,
+    /// The gateways that have their link there, and which of their links it is.
+    pub online: Vec<(GatewayId, u64)>,
     /// Whether it has told of itself lately. Of one that has not, `online` is empty.
     #[serde(default)]
     pub up: bool,
@@ -90,6 +90,8 @@ pub enum Word {
     Changed(Version, Vec<Unit>),
     /// A gateway has its link at some node, of this generation.
     Taken(GatewayId, u64),
+    /// A node is there, by its name.
+    Met(String),
     /// Words may have been lost: everything is to be compared.
     Anew,
 }

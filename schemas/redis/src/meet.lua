@@ -15,5 +15,5 @@ for at = 1, #all, 2 do
   end
 end
 -- Whoever listens hears at least this.
-redis.call('PUBLISH', ARGV[3], 'met')
+redis.call('PUBLISH', ARGV[3], 'met ' .. ARGV[1])
 return out

@@ -66,7 +66,8 @@ impl Engine {
         let (mut end, rows, log): (Vec<Option<Vec<u8>>>, Vec<Vec<u8>>, Log) =
             self.connection.run(|c| script.invoke(c))?;
         end.resize(4, None);
-        let text = |bytes: &Option<Vec<u8>>| bytes.as_deref().and_then(|b| std::str::from_utf8(b).ok()).map(str::to_owned);
+        let text =
+            |bytes: &Option<Vec<u8>>| bytes.as_deref().and_then(|b| std::str::from_utf8(b).ok()).map(str::to_owned);
         let number = |bytes: &Option<Vec<u8>>| text(bytes).and_then(|text| text.parse::<u64>().ok());
         let (version, last, size) = (text(&end[0]), number(&end[1]), number(&end[3]));
         let state = end.swap_remove(2);

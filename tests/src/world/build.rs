@@ -48,6 +48,7 @@ pub struct Builder {
     federated: bool,
     unpaced: bool,
     redis: bool,
+    nodes: bool,
     component_bytes: Option<usize>,
 }
 
@@ -117,6 +118,13 @@ impl Builder {
         self
     }
 
+    /// The center has two nodes over that Redis. Every other company enrols at the second.
+    #[must_use]
+    pub fn two_nodes(mut self) -> Self {
+        (self.redis, self.nodes) = (true, true);
+        self
+    }
+
     /// Programs speak here, faster than people: the rates are set out of their way.
     #[must_use]
     pub fn unpaced(mut self) -> Self {
@@ -132,8 +140,13 @@ impl Builder {
         if self.users.is_empty() {
             self.users = ["alice", "bob", "carol"].map(str::to_owned).into();
         }
-        let mut world =
-            World { companies: Vec::new(), center: None, redis: None, dir: TempDir::with_prefix("intergroup-")? };
+        let mut world = World {
+            companies: Vec::new(),
+            center: None,
+            second: None,
+            redis: None,
+            dir: TempDir::with_prefix("intergroup-")?,
+        };
         if let Err(problem) = self.fill(&mut world).await {
             bail!("{problem:#}\n{}", world.logs());
         }
@@ -171,7 +184,10 @@ impl Builder {
         };
         let (servers, center) = tokio::try_join!(servers, center)?;
         world.center = center;
-        for (server, Site { id, display, of, .. }) in servers.into_iter().zip(&self.companies) {
+        if let Some(center) = world.center.as_ref().filter(|_| self.nodes) {
+            world.second = Some(self.second(&above, center).await?);
+        }
+        for (at, (server, Site { id, display, of, .. })) in servers.into_iter().zip(&self.companies).enumerate() {
             let enterprise = of.as_ref().unwrap_or(id).clone();
             let (id, display) = (id.clone(), display.clone());
             let mut company = Company { id, enterprise, display, server, gateway: None, ways: None };
@@ -179,7 +195,8 @@ impl Builder {
                 let component = Relay::start(Some(company.server.components())).await?;
                 company.ways = Some(Ways { component, link: Relay::start(None).await? });
             }
-            if let Some(center) = &world.center {
+            let second = world.second.as_ref().filter(|_| at % 2 == 1);
+            if let Some(center) = second.or(world.center.as_ref()) {
                 // Everywhere in the company its people go by the same names: the first domain is the same.
                 let ours = self.companies.iter().filter(|s| s.of.as_ref().unwrap_or(&s.id) == &company.enterprise);
                 let domains: Vec<String> = ours.map(|site| domain(&site.id)).collect();
@@ -199,6 +216,25 @@ impl Builder {
             company.connected().await?;
         }
         Ok(())
+    }
+
+    /// Another node, running, that the first knows of.
+    async fn second(&self, above: &std::path::Path, first: &Center) -> Result<Center> {
+        let listen = SocketAddr::from((addresses::fresh()?, CENTER_PORT));
+        let mut second = Center { daemon: daemon::node(above, listen, &first.daemon).await?, listen };
+        if self.unpaced {
+            settings::change(&second.daemon.dir().join("center.toml"), settings::CENTER_UNPACED)?;
+        }
+        second.up().await?;
+        let both = |status: &Value| status["addresses"].as_array().is_some_and(|all| all.len() == 2);
+        let until = Instant::now() + PATIENCE;
+        while !both(&first.daemon.json(&["status"]).await?) {
+            if Instant::now() > until {
+                bail!("the first node does not hear of the second");
+            }
+            sleep(RETRY).await;
+        }
+        Ok(second)
     }
 }
 
@@ -313,6 +349,15 @@ impl Company {
         }
     }
 
+    /// Returns when the gateway has no link to the center.
+    ///
+    /// # Errors
+    /// It ended, or has one still after a minute.
+    pub async fn apart(&self) -> Result<()> {
+        self.status_is("no link to the center", |status| !rooms::up(status, "center")).await?;
+        Ok(())
+    }
+
     /// Returns when the gateway has both its links.
     ///
     /// # Errors
@@ -330,6 +375,8 @@ pub struct World {
     pub companies: Vec<Company>,
     /// The center, if the world has one.
     pub center: Option<Center>,
+    /// Its other node, if it has two.
+    pub second: Option<Center>,
     /// The Redis of all of them, if they are on one.
     pub redis: Option<Redis>,
     // Last, so that it is removed after the processes have ended.
@@ -377,7 +424,7 @@ impl World {
         let mut logs: Vec<PathBuf> = self.companies.iter().flat_map(|c| c.server.logs()).collect();
         logs.extend(self.companies.iter().filter_map(|c| Some(c.gateway.as_ref()?.process.log())));
         logs.extend(self.redis.as_ref().map(|r| r.process.log()));
-        logs.extend(self.center.as_ref().map(|c| c.daemon.process.log()));
+        logs.extend(self.center.iter().chain(&self.second).map(|c| c.daemon.process.log()));
         logs.sort();
         logs.iter().filter(|log| log.exists()).map(|log| tail(log)).collect()
     }

@@ -110,6 +110,14 @@ pub(super) async fn center(above: &Path, listen: SocketAddr, store: Option<&str>
     Ok(daemon)
 }
 
+/// Sets another node of a center up.
+pub(super) async fn node(above: &Path, listen: SocketAddr, first: &Daemon) -> Result<Daemon> {
+    let daemon = Daemon::new("center-second", program("intergroup-center")?, above)?;
+    let bundle = first.run(&["bundle"]).await?;
+    daemon.run_with(&["init", "--join", "-", "--listen", &listen.to_string()], &bundle).await?;
+    Ok(daemon)
+}
+
 /// What a gateway is set up with.
 pub(super) struct GatewayPlan<'a> {
     /// The company's short id.

@@ -35,7 +35,12 @@ async fn nodes() -> Result<Nodes> {
 }
 
 impl Nodes {
-    async fn greet(&self, at: usize, identity: &Identity, group: Option<(GroupNumber, &str, u64)>) -> Result<LinkClient> {
+    async fn greet(
+        &self,
+        at: usize,
+        identity: &Identity,
+        group: Option<(GroupNumber, &str, u64)>,
+    ) -> Result<LinkClient> {
         let mut link = LinkClient::open(identity, &self.addresses[at]).await?;
         let groups = group.map(|(group, epoch, n)| memory(group, epoch, n)).transpose()?;
         link.hello(VERSION, groups.into_iter().collect()).await?;
@@ -158,6 +163,9 @@ async fn what_is_administered_at_one_node_holds_at_the_other() -> Result<()> {
     let left = |s| if let ToGateway::Entry(entry) = s { (entry.seq == Seq(5)).then_some(entry) } else { None };
     a.until(left).await.context("its leaving is told")?;
     // A code of one node names both, and is good at both.
+    while nodes.nodes[0].json(&["status"])?["addresses"].as_array().is_none_or(|all| all.len() < 2) {
+        tokio::task::yield_now().await;
+    }
     let code = nodes.nodes[0].run(&["enterprise", "add", "initech"])?;
     let code = intergroup_schemas::enrolment::Code::parse(&code)?;
     let mut addresses = code.addresses.clone();

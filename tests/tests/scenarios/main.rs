@@ -6,6 +6,7 @@ mod demo;
 mod groups;
 mod members;
 mod moderation;
+mod nodes;
 mod number;
 mod pair;
 mod redis;

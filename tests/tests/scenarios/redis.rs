@@ -1,6 +1,6 @@
 //! Center and gateways on Redis, and what becomes of what is said while Redis dies.
 
-mod on_servers {
+pub(crate) mod on_servers {
     use anyhow::{Context, Result, ensure};
     use intergroup_tests::client::Person;
     use intergroup_tests::world::{World, run};
@@ -18,7 +18,7 @@ mod on_servers {
     }
 
     /// Everything of one side, in the order heard.
-    fn heard(person: &Person, from: &str) -> Vec<String> {
+    pub(crate) fn heard(person: &Person, from: &str) -> Vec<String> {
         let bodies = person.heard().into_iter().filter_map(|stanza| stanza.text("body"));
         bodies.filter(|body| body.starts_with(from)).collect()
     }

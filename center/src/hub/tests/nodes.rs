@@ -79,6 +79,10 @@ struct Nodes {
     lives: u8,
     replies: BTreeMap<AdminId, AdminReply>,
     conflicts: u64,
+    asked: u64,
+    asked_at: usize,
+    asked_of_dead: bool,
+    created: u64,
 }
 
 fn what(me: usize, number: GroupNumber, n: u64) -> ToCenter {
@@ -119,6 +123,10 @@ impl Nodes {
             lives: 0,
             replies: BTreeMap::new(),
             conflicts: 0,
+            asked: 0,
+            asked_at: 0,
+            asked_of_dead: false,
+            created: 0,
         };
         for number in groups {
             for record in new.store.read_log(number, Seq(0), 100, usize::MAX).unwrap() {
@@ -152,6 +160,7 @@ impl Nodes {
     }
 
     fn crash(&mut self, at: usize) {
+        self.asked_of_dead |= self.asked_at == at;
         let node = &mut self.nodes[at];
         node.hub = None;
         (node.news, node.reads, node.words) = Default::default();
@@ -178,8 +187,9 @@ impl Nodes {
             units.push(*unit);
             for change in changes.iter().filter(|change| change.unit() == *unit) {
                 if let Change::Append(record) = change {
-                    let last = self.book.range(..=(record.group, Seq(u64::MAX))).next_back().map(|((_, seq), _)| *seq);
-                    assert_eq!(last.unwrap().next(), record.seq, "a log has no gap and no place twice");
+                    let of = (record.group, Seq(0))..=(record.group, Seq(u64::MAX));
+                    let last = self.book.range(of).next_back().map_or(Seq(0), |((_, seq), _)| *seq);
+                    assert_eq!(last.next(), record.seq, "a log has no gap and no place twice");
                     self.book.insert((record.group, record.seq), record.clone());
                 }
             }
@@ -270,7 +280,7 @@ impl Nodes {
         self.now.0 += i64::try_from(self.rng.below(4)).unwrap();
         let at = self.rng.below(self.nodes.len());
         let who = self.rng.below(self.clients.len());
-        match self.rng.below(if trouble { 26 } else { 24 }) {
+        match self.rng.below(if trouble { 28 } else { 24 }) {
             0..=3 => {
                 if let Some((ticket, changes, claims)) = self.nodes[at].commits.pop_front() {
                     let refused = self.apply(at, &changes, &claims);
@@ -293,7 +303,7 @@ impl Nodes {
                     self.event(at, Event::Versions(units.into_iter().map(|unit| (unit, version)).collect()));
                 }
                 Some(Word::Taken(gateway, generation)) => self.event(at, Event::TakenElsewhere { gateway, generation }),
-                Some(Word::Anew) | None => {}
+                Some(Word::Anew | Word::Met(_)) | None => {}
             },
             12 => {
                 // The timer.
@@ -338,12 +348,39 @@ impl Nodes {
                     self.connect(who, at);
                 }
             }
-            _ => {
+            25 => {
                 if self.rng.below(60) == 0 {
                     self.crash(at);
                 }
             }
+            26 => {
+                // An operator waits for the answer, but not for that of a node that died.
+                let answered = self.asked == 0 || self.replies.contains_key(&AdminId(1_000 + self.asked));
+                if self.rng.below(20) == 0 && (answered || self.asked_of_dead) {
+                    self.asked_of_dead = false;
+                    let id = NAMES[who].parse().unwrap();
+                    let request = match self.rng.below(2) {
+                        0 => AdminRequest::Suspend(id),
+                        _ => AdminRequest::Resume(id),
+                    };
+                    self.ask(at, request);
+                }
+            }
+            _ => {
+                if let Some(link) = self.clients[who].link.filter(|_| self.clients[who].up && self.created < 12) {
+                    self.created += 1;
+                    let body = RequestBody::CreateGroup { name: format!("G{}", self.created) };
+                    self.send(link, ToCenter::Request(Request { id: self.created, body }));
+                }
+            }
         }
+    }
+
+    fn ask(&mut self, at: usize, request: AdminRequest) {
+        self.asked += 1;
+        self.asked_at = at;
+        let id = AdminId(1_000 + self.asked);
+        self.event(at, Event::Admin { id, request });
     }
 
     fn connect(&mut self, who: usize, at: usize) {
@@ -391,7 +428,7 @@ impl Nodes {
             ToGateway::Welcome(welcome) => {
                 client.up = true;
                 for group in welcome.groups {
-                    let room = client.rooms.get_mut(&group.group).unwrap();
+                    let Some(room) = client.rooms.get_mut(&group.group) else { continue };
                     let history = intergroup_schemas::link::History::Forked;
                     assert_ne!(group.history, history, "nothing forks here");
                     assert!(group.decided.0 >= room.decided && group.decided.0 <= room.given, "decisions stay");
@@ -451,9 +488,8 @@ impl Nodes {
     }
 
     fn group_at(&mut self, at: usize, number: GroupNumber) -> GroupStatus {
-        let id = AdminId(self.replies.len() as u64);
-        self.event(at, Event::Admin { id, request: AdminRequest::ShowGroup(number) });
-        match self.replies.get(&id) {
+        self.ask(at, AdminRequest::ShowGroup(number));
+        match self.replies.get(&AdminId(1_000 + self.asked)) {
             Some(AdminReply::Groups(all)) => all[0].clone(),
             other => panic!("{other:?}"),
         }
@@ -464,13 +500,31 @@ impl Nodes {
         let numbers: BTreeSet<_> = self.book.keys().map(|(number, _)| *number).collect();
         for number in numbers {
             let mut stored = BTreeMap::new();
+            let mut suspended = BTreeSet::new();
+            let joined = |record: &&crate::store::Record| {
+                matches!(&record.kind, RecordKind::Change(intergroup_schemas::link::Change::Joined { .. }))
+            };
+            let of = || self.book.range((number, Seq(0))..=(number, Seq(u64::MAX))).map(|(_, record)| record);
+            assert!(of().filter(joined).count() <= 3, "a group is made once");
             for record in self.book.range((number, Seq(0))..=(number, Seq(u64::MAX))).map(|(_, record)| record) {
                 if let RecordKind::Message { key, .. } = &record.kind {
                     assert_eq!(stored.insert(key.to_string(), record.seq), None, "{key} is there twice");
                 }
+                match &record.kind {
+                    RecordKind::Change(intergroup_schemas::link::Change::Suspended { enterprise }) => {
+                        suspended.insert(enterprise.clone());
+                    }
+                    RecordKind::Change(intergroup_schemas::link::Change::Resumed { enterprise }) => {
+                        suspended.remove(enterprise);
+                    }
+                    RecordKind::Message { origin, .. } => {
+                        assert!(!suspended.contains(&origin.enterprise), "who is suspended does not speak");
+                    }
+                    RecordKind::Change(_) => {}
+                }
             }
             for client in &self.clients {
-                let room = &client.rooms[&number];
+                let Some(room) = client.rooms.get(&number) else { continue };
                 let mut before = Seq(0);
                 for n in (1..=EACH).filter(|n| !n.is_multiple_of(7) && !n.is_multiple_of(5)) {
                     let seq = *stored.get(&format!("k{}.{n}", client.me)).expect("nothing is lost");
@@ -497,7 +551,11 @@ impl Nodes {
         for _ in 0..steps {
             self.step(true);
         }
-        let mut left = 200_000;
+        for (at, name) in NAMES.iter().enumerate() {
+            let node = at % self.nodes.len();
+            self.ask(node, AdminRequest::Resume(name.parse().unwrap()));
+        }
+        let mut left = 400_000;
         while !self.all_well() {
             self.step(false);
             left -= 1;

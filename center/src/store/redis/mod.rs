@@ -135,6 +135,22 @@ impl RedisStore {
         Ok(Self { engine: Engine::look(settings, PREFIX)?, session: 0, unclaimed: 0 })
     }
 
+    /// See [`super::place::Place::belongs_to`].
+    ///
+    /// # Errors
+    /// It is another center's, or Redis cannot be reached.
+    pub fn belongs_to(&mut self, authority: &[u8; 32]) -> Result<(), StoreError> {
+        if self.engine.made_once("authority", authority)? == authority {
+            return Ok(());
+        }
+        Err(StoreError(
+            "the store is that of a center with another certificate authority, whose gateways would trust this one as little as it \
+             them. Another node of that center is made with `init --join`; a center of its own needs another prefix (?prefix=… \
+             behind the store's address)"
+                .into(),
+        ))
+    }
+
     /// The last entry that was trimmed from a log, with the running hash there; none for a group that there is not.
     fn floor(&mut self, group: GroupNumber) -> Result<Option<(Seq, HistoryHash)>, StoreError> {
         let rows = self.engine.page(slot(group), &Key::of(table::FLOOR), &Key::of(table::GROUP).end(), 2)?;
@@ -173,7 +189,9 @@ impl Store for RedisStore {
         let mut all = Snapshot::default();
         read::main(&mut all, &self.engine.rows(Slot::Main, &Key::of(b'A'), &Key::of(u8::MAX))?)?;
         let main = self.engine.versions(&[Slot::Main])?.pop().flatten();
-        all.versions.push((Unit::Registry, read::version(main.as_deref())?));
+        if let Some(text) = main {
+            all.versions.push((Unit::Registry, read::version(Some(&text))?));
+        }
         for number in self.engine.groups()? {
             let mut of_group = self.whole(GroupNumber(number))?;
             all.groups.append(&mut of_group.snapshot.groups);

@@ -103,6 +103,7 @@ pub(super) fn word(text: &str) -> Option<Word> {
             let generation = words.next()?.parse().ok()?;
             Some(Word::Taken(words.next()?.parse().ok()?, generation))
         }
+        "met" => Some(Word::Met(words.next()?.to_owned())),
         _ => None,
     }
 }
@@ -112,7 +113,9 @@ type End = Option<(u64, Vec<u8>, u64)>;
 
 fn end(end: End, floor: (Seq, HistoryHash)) -> Result<(Seq, HistoryHash, u64)> {
     match end {
-        Some((last, hash, total)) => Ok((Seq(last), HistoryHash(hash.try_into().map_err(|_| damaged("a hash"))?), total)),
+        Some((last, hash, total)) => {
+            Ok((Seq(last), HistoryHash(hash.try_into().map_err(|_| damaged("a hash"))?), total))
+        }
         None => Ok((floor.0, floor.1, 0)),
     }
 }
