@@ -22,6 +22,7 @@ mod nodes;
 mod pace;
 mod retention;
 mod run;
+mod states;
 pub mod status;
 mod stream;
 #[cfg(test)]

@@ -17,10 +17,14 @@ use super::batch::{KnownEpochs, Part};
 use super::event::{AdminId, AdminRequest, LinkId};
 use super::group::{Group, Pending, Sources};
 use super::link::Greeting;
+use super::states::Ending;
 use super::{Action, AdminReply, Hub};
 use crate::store::shared::{Taken, Unit, Version};
 use crate::store::{EnterpriseState, RecordKind};
 
+/// What may come of a link while a unit is read anew: so many windows. One that keeps to its window sends no more than that, with
+/// what it settles and confirms meanwhile.
+const WAITING_WINDOWS: usize = 8;
 /// Nodes of which a unit remembers how far they have come, at most.
 const REMEMBERED: usize = 8;
 
@@ -63,7 +67,7 @@ pub(super) struct Nodes {
     /// What needs news of a unit that is in the commit under way.
     later: Vec<(Unit, Intent)>,
     /// Enterprises that are suspended, resumed or removed now, step by step.
-    endings: Vec<Ending>,
+    pub(super) endings: Vec<Ending>,
     /// Gateways that have their link at another node.
     pub(super) elsewhere: BTreeSet<GatewayId>,
 }
@@ -78,18 +82,10 @@ pub(super) struct Seen {
 #[derive(Debug, Default)]
 struct Stale {
     waiting: Vec<Intent>,
+    /// How much has come of each link since the read began.
+    of_link: BTreeMap<LinkId, usize>,
     /// The last version heard of since the read began.
     heard: Option<Version>,
-}
-
-#[derive(Debug)]
-struct Ending {
-    enterprise: EnterpriseId,
-    state: EnterpriseState,
-    id: AdminId,
-    /// What does not know yet of this step, which is the first or the second.
-    left: BTreeSet<Unit>,
-    first: bool,
 }
 
 impl Seen {
@@ -122,18 +118,6 @@ impl Nodes {
 
     pub(super) fn is_stale(&self, unit: Unit) -> bool {
         self.stale.contains_key(&unit)
-    }
-
-    fn leave(&mut self, id: AdminId, units: BTreeSet<Unit>) {
-        for ending in self.endings.iter_mut().filter(|ending| ending.id == id) {
-            ending.left.clone_from(&units);
-        }
-    }
-
-    fn told(&mut self, unit: Unit, id: AdminId) {
-        for ending in self.endings.iter_mut().filter(|ending| ending.id == id) {
-            ending.left.remove(&unit);
-        }
     }
 }
 
@@ -172,10 +156,20 @@ impl Hub {
 
     /// Decides now, or when the unit's news have come.
     pub(super) fn act(&mut self, unit: Unit, intent: Intent) {
-        match self.nodes.stale.get_mut(&unit) {
-            Some(stale) => stale.waiting.push(intent),
-            None => self.perform(unit, intent),
+        let Some(stale) = self.nodes.stale.get_mut(&unit) else { return self.perform(unit, intent) };
+        let link = match &intent {
+            Intent::Pending(link, _) | Intent::Settled(link, ..) | Intent::Request(link, _) => Some(*link),
+            Intent::Confirm(gateway, _) => self.online.get(gateway).copied(),
+            _ => None,
+        };
+        if let Some(link) = link {
+            let waiting = stale.of_link.entry(link).or_default();
+            *waiting += 1;
+            if *waiting > WAITING_WINDOWS * self.config.relay_window as usize {
+                return self.close(link, Condition::OverLimit, "more than the window allows waits for the store");
+            }
         }
+        stale.waiting.push(intent);
     }
 
     fn perform(&mut self, unit: Unit, intent: Intent) {
@@ -277,7 +271,7 @@ impl Hub {
                 }
             }
         }
-        self.nodes.stale.insert(unit, Stale { waiting, heard: None });
+        self.nodes.stale.insert(unit, Stale { waiting, ..Stale::default() });
         let known = match unit {
             Unit::Registry => None,
             Unit::Group(number) => {
@@ -312,7 +306,7 @@ impl Hub {
 
     /// What waited for a unit that is known again is decided, in order.
     pub(super) fn go_on(&mut self, unit: Unit) {
-        let Some(Stale { waiting, heard }) = self.nodes.stale.remove(&unit) else { return };
+        let Some(Stale { waiting, heard, .. }) = self.nodes.stale.remove(&unit) else { return };
         for intent in waiting {
             self.act(unit, intent);
         }
@@ -386,97 +380,6 @@ impl Hub {
         match std::mem::take(&mut link.greeting) {
             Greeting::Refreshing(hello) => self.compare(id, hello),
             other => link.greeting = other,
-        }
-    }
-
-    // ------------------------------------------------------------ an enterprise is suspended, resumed or removed
-
-    /// What an enterprise is, or is about to be.
-    pub(super) fn state_of(&self, id: &EnterpriseId) -> Option<EnterpriseState> {
-        let ending = self.nodes.endings.iter().rev().find(|ending| ending.enterprise == *id);
-        ending.map(|ending| ending.state).or_else(|| self.enterprises.get(id).map(|e| e.state))
-    }
-
-    /// The same for whoever wants to come in: out at once, in when it is on disk.
-    pub(super) fn barred(&self, id: &EnterpriseId) -> Option<EnterpriseState> {
-        let registered = self.enterprises.get(id).map(|e| e.state)?;
-        self.state_of(id).filter(|state| *state != EnterpriseState::Active).or(Some(registered))
-    }
-
-    /// Who goes out goes out of the registry first, so that whoever sees it in a group finds it there; who comes back comes back into
-    /// the registry last.
-    pub(super) fn begin_state(&mut self, enterprise: EnterpriseId, state: EnterpriseState, id: AdminId) {
-        let (left, first) = (BTreeSet::new(), true);
-        self.nodes.endings.push(Ending { enterprise: enterprise.clone(), state, id, left, first });
-        if state == EnterpriseState::Active {
-            self.change_groups(&enterprise, state, id);
-        } else {
-            self.change_registry(enterprise, state, id);
-        }
-        self.end_states();
-    }
-
-    fn change_registry(&mut self, enterprise: EnterpriseId, state: EnterpriseState, id: AdminId) {
-        self.nodes.leave(id, [Unit::Registry].into());
-        self.act(Unit::Registry, Intent::State(enterprise, state, id));
-    }
-
-    fn change_groups(&mut self, enterprise: &EnterpriseId, state: EnterpriseState, id: AdminId) {
-        let concerned = |group: &Group| match state {
-            EnterpriseState::Removed => group.concerns_removal_of(enterprise),
-            _ => group.has_present(enterprise),
-        };
-        let groups: BTreeSet<_> =
-            self.groups.iter().filter(|(_, g)| concerned(g)).map(|(number, _)| Unit::Group(*number)).collect();
-        self.nodes.leave(id, groups.clone());
-        for unit in groups {
-            self.act(unit, Intent::State(enterprise.clone(), state, id));
-        }
-    }
-
-    fn state_now(&mut self, unit: Unit, enterprise: EnterpriseId, state: EnterpriseState, id: AdminId) {
-        let before = self.batch.count;
-        match (unit, state) {
-            (Unit::Registry, _) => self.registry_state(&enterprise, state),
-            (Unit::Group(number), EnterpriseState::Removed) => self.remove_from(number, &enterprise),
-            (Unit::Group(number), _) => self.tell_state(number, &enterprise, state),
-        }
-        if self.config.shared && self.batch.count != before {
-            return self.keep(unit, Intent::State(enterprise, state, id));
-        }
-        self.nodes.told(unit, id);
-        self.end_states();
-    }
-
-    /// A part is on disk: were enterprises changed in it?
-    pub(super) fn told(&mut self, unit: Unit, intents: &[Intent]) {
-        for intent in intents {
-            if let Intent::State(_, _, id) = intent {
-                self.nodes.told(unit, *id);
-            }
-        }
-        self.end_states();
-    }
-
-    fn end_states(&mut self) {
-        while let Some(at) = self.nodes.endings.iter().position(|ending| ending.left.is_empty()) {
-            let ending = &mut self.nodes.endings[at];
-            let (enterprise, state, id) = (ending.enterprise.clone(), ending.state, ending.id);
-            if std::mem::replace(&mut ending.first, false) {
-                match state {
-                    EnterpriseState::Active => self.change_registry(enterprise, state, id),
-                    _ => self.change_groups(&enterprise, state, id),
-                }
-                continue;
-            }
-            self.nodes.endings.remove(at);
-            let reply = AdminReply::Done;
-            if self.config.shared {
-                self.actions.push_back(Action::Reply { id, reply });
-            } else {
-                // All of it is in one commit.
-                self.batch.part(Unit::Registry).replies.push((id, reply));
-            }
         }
     }
 }

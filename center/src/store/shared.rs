@@ -34,7 +34,6 @@ impl Version {
     /// The two parts again.
     #[must_use]
     pub fn parts(self) -> (u64, u64) {
-        #[allow(clippy::cast_possible_truncation, reason = "these are the two halves")]
         ((self.0 >> 64) as u64, self.0 as u64)
     }
 }
