@@ -18,7 +18,7 @@ use super::event::{AdminId, AdminRequest, LinkId};
 use super::group::{Group, Pending, Sources};
 use super::link::Greeting;
 use super::states::Ending;
-use super::{Action, AdminReply, Hub};
+use super::{Action, Hub};
 use crate::store::shared::{Taken, Unit, Version};
 use crate::store::{EnterpriseState, RecordKind};
 

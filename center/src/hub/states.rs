@@ -80,7 +80,7 @@ impl Hub {
         }
     }
 
-    fn state_now(&mut self, unit: Unit, enterprise: EnterpriseId, state: EnterpriseState, id: AdminId) {
+    pub(super) fn state_now(&mut self, unit: Unit, enterprise: EnterpriseId, state: EnterpriseState, id: AdminId) {
         let before = self.batch.count;
         match (unit, state) {
             (Unit::Registry, _) => self.registry_state(&enterprise, state),
