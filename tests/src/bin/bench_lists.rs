@@ -75,7 +75,7 @@ impl Bench {
         self.hub.handle(event, now);
         while let Some(action) = self.hub.poll_action() {
             match action {
-                Action::Commit { ticket, changes } => {
+                Action::Commit { ticket, changes, .. } => {
                     self.store.commit(&changes)?;
                     self.hub.handle(Event::Committed(ticket), now);
                 }
@@ -107,6 +107,7 @@ impl Bench {
                     self.hub.handle(Event::List { reader, group: query.group, page }, now);
                 }
                 Action::Reply { .. } => {}
+                other => bail!("nothing is shared here: {other:?}"),
             }
         }
         Ok(())

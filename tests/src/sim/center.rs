@@ -113,7 +113,7 @@ impl Center {
             for request in [add, certify] {
                 hub.handle(Event::Admin { id: AdminId(0), request }, now);
                 while let Some(action) = hub.poll_action() {
-                    if let Action::Commit { ticket, changes } = action {
+                    if let Action::Commit { ticket, changes, .. } = action {
                         store.apply(&changes);
                         hub.handle(Event::Committed(ticket), now);
                     }
