@@ -68,8 +68,8 @@ mod on_servers {
     async fn talk(link: &mut LinkClient, group: GroupNumber, epoch: &str) -> Result<BTreeMap<Seq, String>> {
         for n in 1..=MESSAGES {
             link.feed_text(encode::to_center(&ToCenter::Relay(relay(group, epoch, n, "x")))).await?;
-            // As many as may be undecided.
-            if n.is_multiple_of(500) {
+            // Many commits, so that the nodes are in each other's way.
+            if n.is_multiple_of(20) {
                 link.flush().await?;
                 take(link, group, |stanza| matches!(stanza, ToGateway::Decided(d) if d.n.0 >= n), &mut BTreeMap::new())
                     .await?;
