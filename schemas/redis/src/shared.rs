@@ -57,14 +57,14 @@ impl Engine {
     /// # Errors
     /// Redis', or something there is not ours.
     pub fn unit(&mut self, slot: Slot, ranges: &[(Key, Key)], from: u64, max: usize) -> Result<Unit, Error> {
-        type Log = Vec<(String, BTreeMap<String, Vec<u8>>)>;
+        /// End, rows, log.
+        type Answer = (Vec<Option<Vec<u8>>>, Vec<Vec<u8>>, Vec<(String, BTreeMap<String, Vec<u8>>)>);
         let mut script = UNIT.key(self.names.rows(slot));
         script.key(self.names.log(slot)).key(self.names.end(slot)).arg(format!("{from}-0")).arg(max);
         for (from, to) in ranges {
             script.arg(bound(b'[', from)).arg(bound(b'(', to));
         }
-        let (mut end, rows, log): (Vec<Option<Vec<u8>>>, Vec<Vec<u8>>, Log) =
-            self.connection.run(|c| script.invoke(c))?;
+        let (mut end, rows, log): Answer = self.connection.run(|c| script.invoke(c))?;
         end.resize(4, None);
         let text =
             |bytes: &Option<Vec<u8>>| bytes.as_deref().and_then(|b| std::str::from_utf8(b).ok()).map(str::to_owned);

@@ -136,10 +136,10 @@ impl Nodes {
             }
         }
         let all = new.store.load().unwrap();
-        for me in 0..NAMES.len() {
+        for (me, name) in NAMES.iter().enumerate() {
             let joined = |number: &GroupNumber| {
                 let members: Vec<_> = all.members.iter().filter(|m| m.group == *number).cloned().collect();
-                let own = members.into_iter().find(|m| m.gateway == gateway(NAMES[me])).unwrap();
+                let own = members.into_iter().find(|m| m.gateway == gateway(name)).unwrap();
                 // As from its answer to the request to join.
                 (*number, Room { cursor: own.from, hash: own.from_hash, ..Room::default() })
             };
