@@ -15,10 +15,10 @@ mod on_servers {
     #[tokio::test]
     async fn a_node_is_killed_and_its_gateway_goes_to_the_other() -> Result<()> {
         run(two().two_nodes(), async |world| {
-            let pair = Pair::share(world, "nodes").await?;
-            pair.still_talks().await?;
             let mut first = world.center.take().context("a center")?;
             let mut second = world.second.take().context("another node")?;
+            let pair = Pair::share(world, "nodes").await?;
+            pair.still_talks().await?;
             let group = pair.number.clone();
             let shown = second.daemon.json(&["group", "show", &group]).await?;
             ensure!(shown["members"].as_array().is_some_and(|all| all.len() == 2), "both are members: {shown}");
