@@ -195,6 +195,7 @@ impl Session {
                 nick: Nick::from(config.nick.as_str()),
                 author_rate: config.author_rate.rate(),
                 unseen_days: config.members.unseen_days,
+                offline: config.offline.bounds(),
                 standing: config.standing,
                 me: Identity::load(&center.dir)
                     .ok()
@@ -295,6 +296,7 @@ impl Session {
             Done::Outbox(group, rows) => self.tell(Event::Outbox { group, rows }),
             Done::Posted(group, rows) => self.tell(Event::Posted { group, rows }),
             Done::Listed { group, rows, visit } => self.tell(Event::Listed { group, rows, visit }),
+            Done::Missed(group, rows) => self.tell(Event::Missed { group, rows }),
             Done::Figures(figures) => desk.store_serves(figures),
             Done::Failed(ticket, why) => {
                 self.tell(Event::CommitFailed(ticket));
@@ -329,6 +331,7 @@ impl Session {
                 Action::LoadListed { group, after, max, visit } => {
                     self.store.give(Job::Listed { group, after, max, visit });
                 }
+                Action::LoadMissed { group, from, max } => self.store.give(Job::Missed(group, from, max)),
                 Action::LoadPosted { group, after } => self.store.give(Job::Posted(group, after)),
                 Action::Answer { caller, answer } => rooms.push(xmpp::Order::Answer(caller, answer)),
                 Action::Reply { id, reply } => desk.reply(id, reply),

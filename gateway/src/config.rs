@@ -10,7 +10,9 @@ use intergroup_schemas::address::split_address;
 use intergroup_schemas::rate::Rate;
 use serde::{Deserialize, Serialize};
 
-use crate::bridge::{AUTHOR_RATE, StandingText, UNSEEN_DAYS};
+use crate::bridge::{
+    AUTHOR_RATE, JOIN_HISTORY, OFFLINE_BYTES, OFFLINE_DAYS, OFFLINE_MESSAGES, OfflineBounds, StandingText, UNSEEN_DAYS,
+};
 use crate::ids::RoomJid;
 use crate::link::Proxy;
 use crate::xmpp::Secret;
@@ -113,7 +115,58 @@ pub struct Config {
     /// Who is a member of a group.
     #[serde(default)]
     pub members: Members,
+    /// What is kept for members who are not in their room.
+    #[serde(default)]
+    pub offline: Offline,
 }
+
+/// What is kept in each room for members who are not there, and for how long; what is over it goes, oldest first, and they are told
+/// how much it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Offline {
+    /// Messages.
+    pub messages: u64,
+    /// Megabytes of them together.
+    pub megabytes: u64,
+    /// Days.
+    pub days: u32,
+    /// Messages that the server shows to whoever comes into a room, and that are not sent to them once more. Prosody's
+    /// `default_history_length` and ejabberd's `history_size`, which are 20.
+    pub join_history: usize,
+}
+
+/// What makes sense there.
+const OFFLINE_RANGE: std::ops::RangeInclusive<u64> = 1..=1_000_000;
+/// What makes sense of days, and of what a room shows.
+const DAYS_RANGE: std::ops::RangeInclusive<u32> = 1..=3650;
+const HISTORY_MOST: usize = 1_000;
+
+impl Default for Offline {
+    fn default() -> Self {
+        let megabytes = OFFLINE_BYTES / MEGABYTE;
+        Self { messages: OFFLINE_MESSAGES, megabytes, days: OFFLINE_DAYS, join_history: JOIN_HISTORY }
+    }
+}
+
+impl Offline {
+    /// The same for the bridge.
+    #[must_use]
+    pub fn bounds(self) -> OfflineBounds {
+        let Self { messages, megabytes, days, join_history } = self;
+        OfflineBounds { messages, bytes: megabytes * MEGABYTE, days, join_history }
+    }
+
+    fn check(self) -> Result<()> {
+        ensure!(OFFLINE_RANGE.contains(&self.messages), "offline: messages is 1 to 1000000");
+        ensure!(OFFLINE_RANGE.contains(&self.megabytes), "offline: megabytes is 1 to 1000000");
+        ensure!(DAYS_RANGE.contains(&self.days), "offline: days is 1 to 3650");
+        ensure!(self.join_history <= HISTORY_MOST, "offline: join_history is 0 to 1000");
+        Ok(())
+    }
+}
+
+const MEGABYTE: u64 = 1024 * 1024;
 
 /// Who is a member where the members are whoever comes into the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,6 +257,7 @@ impl Config {
             store.parse::<intergroup_redis::Address>().context("store")?;
         }
         let (least, most) = Rate::RANGE.into_inner();
+        self.offline.check()?;
         ensure!(UNSEEN_RANGE.contains(&self.members.unseen_days), "members: unseen_days is 1 to 3650");
         ensure!(self.author_rate.rate().is_sound(), "author_rate: each value is {least} to {most} messages");
         Ok(self)
@@ -309,6 +363,7 @@ mod tests {
             standing: StandingText::Subject,
             author_rate: AuthorRate::default(),
             members: Members::default(),
+            offline: Offline::default(),
         }
     }
 
@@ -345,6 +400,8 @@ mod tests {
         refused(|c| c.domains.clear(), "at least one domain");
         refused(|c| c.domains.push("two words".into()), "not a domain");
         refused(|c| c.members.unseen_days = 0, "unseen_days");
+        refused(|c| c.offline.messages = 0, "messages");
+        refused(|c| c.offline.join_history = 9_999, "join_history");
         refused(|c| c.author_rate.burst = 0, "author_rate");
         refused(|c| c.nick = "\u{7}".into(), "nick");
         refused(|c| c.proxy = Some("socks5://x:1".into()), "proxy");

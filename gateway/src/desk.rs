@@ -97,6 +97,7 @@ impl Desk {
             Reply::Groups(groups) => {
                 Answer::Groups { groups: groups.into_iter().map(|(info, room)| group(info, room)).collect() }
             }
+            Reply::Offline(kept, absent) => Answer::Offline { kept, absent },
             Reply::Members(Listing { rows, more, version, whole, center_asked, link }) => {
                 let (digest, accounts) = whole.unzip();
                 Answer::Members(Members { rows, more, version, digest, accounts, center_asked, link })
@@ -169,6 +170,7 @@ impl Desk {
             Request::Join { group, room: r, members } => Command::Join { group, room: room(r)?, members },
             Request::Map { group, room: r, members } => Command::Map { group, room: room(r)?, members },
             Request::SetSource { group, members } => Command::SetSource { group, source: members },
+            Request::Offline { group, how } => Command::Offline { group, how },
             Request::Unmap { group } => Command::Unmap { group },
             Request::Leave { group } => Command::Leave { group },
             Request::Allow { group, enterprise } => Command::Allow { group, enterprise },
@@ -251,6 +253,7 @@ mod tests {
             standing: Default::default(),
             author_rate: Default::default(),
             members: Default::default(),
+            offline: Default::default(),
         };
         let desk = Desk::new(Dir(parent.path().to_owned()), config, Timestamp(1));
         (parent, desk)

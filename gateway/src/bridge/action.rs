@@ -10,7 +10,7 @@ use intergroup_schemas::link::{GroupInfo, Timestamp, ToCenter};
 use super::event::Affiliation;
 use super::number::{Caller, Listing, VisitAnswer};
 use crate::ids::{BareJid, MessageId, Mouth, Nick, RoomJid, StanzaId, Who};
-use crate::store::Change;
+use crate::store::{Change, Spot};
 
 /// Names a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +60,15 @@ pub enum Action {
         group: GroupNumber,
         /// Behind which entry.
         after: Seq,
+    },
+    /// Read what was said for those who were not there; answered by `Event::Missed`.
+    LoadMissed {
+        /// Of which group.
+        group: GroupNumber,
+        /// From this spot on.
+        from: Spot,
+        /// At most so many.
+        max: usize,
     },
     /// Read accounts of a group's user list, in order of account; answered by `Event::Listed`.
     LoadListed {
@@ -126,6 +135,29 @@ pub enum RoomAction {
         nick: Nick,
         /// What.
         text: String,
+    },
+    /// Send a member something of the group, from the group's number to their own address; type `chat`, so that a server keeps it for
+    /// whoever is offline.
+    Send {
+        /// Which group.
+        group: GroupNumber,
+        /// To whom.
+        to: BareJid,
+        /// Its id: the same whenever it is sent again.
+        id: MessageId,
+        /// A payload, mentions already resolved.
+        payload: Bytes,
+        /// Put before every body: who said it.
+        prefix: Option<Arc<str>>,
+        /// When it was said (XEP-0203).
+        delay: Option<Timestamp>,
+    },
+    /// Ask a member's server for their presence, for the group's number (RFC 6121 section 4.3).
+    Probe {
+        /// Which group.
+        group: GroupNumber,
+        /// Whose.
+        to: BareJid,
     },
     /// Set the room's subject (XEP-0045 section 8.1).
     SetSubject {
@@ -227,6 +259,8 @@ pub enum Reply {
     Group(GroupInfo, Option<RoomJid>),
     /// All groups.
     Groups(Vec<(GroupInfo, Option<RoomJid>)>),
+    /// How members get what they have missed, and who has missed what.
+    Offline(super::status::OfflineStatus, Vec<super::status::AbsenceStatus>),
     /// A page of a group's user list.
     Members(Listing),
     /// The bridge's figures.

@@ -18,7 +18,7 @@ use super::number::{Listing, Wait};
 use super::room::{Room, Rows, cannot_close, unfit};
 use super::status::Status;
 use crate::ids::{Life, Mouth, RoomJid, Who};
-use crate::store::{Change, Ending, Generation, Mapping, Source};
+use crate::store::{Change, Ending, Generation, Mapping, Offline, Source};
 
 /// Commands that are not answered yet.
 #[derive(Debug, Default)]
@@ -97,6 +97,10 @@ pub(super) fn refused(text: impl Into<String>) -> Reply {
 
 const NO_LINK: &str = "there is no link to the center now: try again when `status` shows that it is up";
 
+fn no_room(group: GroupNumber) -> Reply {
+    refused(format!("no room is mapped to group {group}; `group list` shows those that are"))
+}
+
 impl Bridge {
     pub(super) fn command(&mut self, id: CommandId, command: Command) {
         match command {
@@ -104,6 +108,7 @@ impl Bridge {
             Command::Join { group, room, members } => self.probe(id, room, Goal::Join(group), members),
             Command::Map { group, room, members } => self.probe(id, room, Goal::Map(group), members),
             Command::SetSource { group, source } => self.set_source(id, group, source),
+            Command::Offline { group, how } => self.offline(id, group, how),
             Command::Unmap { group } => self.end(id, group, Ending::Unmap),
             Command::Leave { group } if self.rooms.contains_key(&group) => self.end(id, group, Ending::Leave),
             Command::Leave { group } => self.ask(id, RequestBody::LeaveGroup { group }),
@@ -182,11 +187,23 @@ impl Bridge {
         }
     }
 
+    fn offline(&mut self, id: CommandId, group: GroupNumber, how: Option<Offline>) {
+        let Some(room) = self.rooms.get(&group) else { return self.cx.reply(id, no_room(group)) };
+        if how == Some(Offline::Archive) && !room.mapping.archive {
+            let text = "the room keeps no archive that could serve people who were away: choose `queue` or `inbox`";
+            return self.cx.reply(id, refused(text));
+        }
+        self.with(group, |room, cx| {
+            if let Some(how) = how {
+                room.set_offline(cx, how);
+            }
+            cx.reply_after(id, Reply::Offline(room.offline_status(), room.absences()));
+        });
+    }
+
     fn end(&mut self, id: CommandId, group: GroupNumber, how: Ending) {
         if !self.rooms.contains_key(&group) {
-            return self
-                .cx
-                .reply(id, refused(format!("no room is mapped to group {group}; `group list` shows those that are")));
+            return self.cx.reply(id, no_room(group));
         }
         self.with(group, |room, cx| room.end(cx, how, Some(id)));
     }
@@ -412,6 +429,9 @@ impl Bridge {
             room: room.clone(),
             archive: probe.archive,
             source: probe.source,
+            offline: None,
+            kept: Default::default(),
+            waits: false,
             ending: None,
             suspended: Vec::new(),
             closed: false,
@@ -433,7 +453,8 @@ impl Bridge {
             epoch: self.cx.new_epoch(),
             last_n: N(0),
             offered: N(0),
-            run: None,
+            // The link that it is mapped over is this run's.
+            run: Some(self.cx.run.clone()),
             decided: N(0),
             decided_at: Vec::new(),
             incarnation: Some(info.incarnation.clone()),

@@ -9,11 +9,34 @@ use intergroup_schemas::rate::Rate;
 use ring::digest;
 
 use super::action::{Action, CommandId, Level, Reply, Report, RequestId, RoomAction, Ticket};
-use super::limits::{AUTHOR_RATE, CAUTIOUS_FOR, CREDIT_BYTES, PARTS, UNSEEN_DAYS};
+use super::limits::{
+    AUTHOR_RATE, CAUTIOUS_FOR, CREDIT_BYTES, JOIN_HISTORY, OFFLINE_BYTES, OFFLINE_DAYS, OFFLINE_MESSAGES, PARTS,
+    UNSEEN_DAYS,
+};
 use super::names::{self, IdMaker};
 use super::room::{After, StandingText};
 use crate::ids::{BareJid, Nick, RoomJid};
 use crate::store::Change;
+
+/// What is kept in each room for members who are away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfflineBounds {
+    /// So many messages at most,
+    pub messages: u64,
+    /// of so many bytes together,
+    pub bytes: u64,
+    /// for so many days.
+    pub days: u32,
+    /// Messages that rooms show to whoever comes in.
+    pub join_history: usize,
+}
+
+impl Default for OfflineBounds {
+    fn default() -> Self {
+        let (messages, bytes, days) = (OFFLINE_MESSAGES, OFFLINE_BYTES, OFFLINE_DAYS);
+        Self { messages, bytes, days, join_history: JOIN_HISTORY }
+    }
+}
 
 /// What the bridge is told at its start.
 #[derive(Debug, Clone)]
@@ -34,6 +57,8 @@ pub struct Config {
     pub standing: StandingText,
     /// Where whoever comes into a room is a member, who was not seen for so many days is not any more.
     pub unseen_days: u32,
+    /// What is kept for members who are away.
+    pub offline: OfflineBounds,
     /// Who we are to the center, as far as that is known before there is a link.
     pub me: Option<GatewayId>,
     /// Fresh random bytes of this process: names of epochs and jitter come from them.
@@ -51,6 +76,7 @@ impl Default for Config {
             author_rate: AUTHOR_RATE,
             unseen_days: UNSEEN_DAYS,
             standing: StandingText::default(),
+            offline: OfflineBounds::default(),
             me: None,
             entropy: [0; 32],
         }
@@ -126,6 +152,8 @@ pub(super) struct Context {
     pub(super) server: Option<bool>,
     /// Set while the link to the center is up: who we are there.
     pub(super) link: Option<GatewayId>,
+    /// Since when it has been down; none while it is up.
+    pub(super) unlinked: Option<Timestamp>,
     /// Who we are, also while the link is down.
     pub(super) me: Option<GatewayId>,
     pub(super) counters: BTreeMap<String, u64>,
@@ -161,6 +189,7 @@ impl Context {
             now: Timestamp(0),
             server: None,
             link: None,
+            unlinked: None,
             counters: BTreeMap::new(),
             caution: 0,
             unreflected: 0,

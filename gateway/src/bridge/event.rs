@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::action::{CommandId, RequestId, Ticket};
 use super::number::{Caller, Visit};
 use crate::ids::{BareJid, MessageId, Mouth, Nick, OccupantId, RoomJid, StanzaId, Who};
-use crate::store::{OutboxRow, PostedRow, Source};
+use crate::store::{MissedRow, Offline, OutboxRow, PostedRow, Source};
 
 /// What the shell tells the core.
 #[derive(Debug, Clone)]
@@ -60,6 +60,13 @@ pub enum Event {
         group: GroupNumber,
         /// In order of n.
         rows: Vec<OutboxRow>,
+    },
+    /// What was asked for with `Action::LoadMissed`.
+    Missed {
+        /// Of which group.
+        group: GroupNumber,
+        /// In order.
+        rows: Vec<MissedRow>,
     },
     /// Somebody asks something of a group's address, or says something to it.
     Visit {
@@ -124,6 +131,13 @@ pub enum Command {
         group: GroupNumber,
         /// From where.
         source: Source,
+    },
+    /// How members get what was said while they were not in the room, and who has missed what.
+    Offline {
+        /// The group.
+        group: GroupNumber,
+        /// From now on so; none: as it is.
+        how: Option<Offline>,
     },
     /// End the mapping of a group, after its outbox has drained; membership stays.
     Unmap {

@@ -75,6 +75,29 @@ pub(super) const AFFILIATIONS_AT_ONCE: usize = 16;
 /// Where whoever comes is a member, who was not seen for so many days is not any more.
 pub const UNSEEN_DAYS: u32 = 30;
 
+/// What is kept for members who are away, in each room, unless `gateway.toml` says otherwise: messages,
+pub const OFFLINE_MESSAGES: u64 = 20_000;
+/// bytes,
+pub const OFFLINE_BYTES: u64 = 32 * 1024 * 1024;
+/// and days.
+pub const OFFLINE_DAYS: u32 = 30;
+/// Messages that a room shows to whoever comes in; what Prosody and ejabberd do by default.
+pub const JOIN_HISTORY: usize = 20;
+/// What is kept goes by parts as large as this part of the bound.
+pub(super) const KEPT_PARTS: u64 = 16;
+/// Spans that a person has missed are kept apart up to so many.
+pub(super) const SPANS: usize = 32;
+/// What nobody has missed is let go of this often.
+pub(super) const TRIM_EVERY: i64 = 60_000;
+/// Messages that go to a person before the server is asked whether it has taken them,
+pub(super) const PORTION: usize = 64;
+/// and people of a room who are sent to at a time.
+pub(super) const DELIVERIES: usize = 8;
+/// What a person's server refused is tried again after this long, or when the person is back.
+pub(super) const REFUSED_FOR: i64 = 5 * 60_000;
+/// The room is told that what is said waits when the link has been down for so long.
+pub(super) const WAITS_AFTER: i64 = 10_000;
+
 /// Most puppets in one room; the one that was silent longest makes way.
 pub(super) const PUPPETS: usize = 100;
 /// A puppet that was silent for so long leaves.

@@ -27,12 +27,12 @@ use intergroup_schemas::limits as shared;
 use intergroup_schemas::link::{HelloGroup, Timestamp, ToGateway, Welcome};
 
 pub use action::{Action, CommandId, Level, ReadFrom, Reply, Report, RequestId, RoomAction, Ticket};
-pub use context::Config;
+pub use context::{Config, OfflineBounds};
 pub use event::{
     AboutEdit, Affiliation, Answer, Command, Content, Event, Gone, Page, PersonEdit, Refusal, Role, RoomEvent,
     RoomInfo, RoomMessage,
 };
-pub use limits::{AUTHOR_RATE, UNSEEN_DAYS};
+pub use limits::{AUTHOR_RATE, JOIN_HISTORY, OFFLINE_BYTES, OFFLINE_DAYS, OFFLINE_MESSAGES, UNSEEN_DAYS};
 pub use number::{Caller, CommandsOf, Declined, Listing, Mark, Member, MemberAt, Members, Span, Visit, VisitAnswer};
 pub use room::StandingText;
 
@@ -90,6 +90,9 @@ impl Bridge {
         for row in snapshot.notices {
             rows.entry(row.group).or_default().notices.push(row);
         }
+        for row in snapshot.absent {
+            rows.entry(row.group).or_default().absent.push(row);
+        }
         for row in snapshot.own {
             rows.entry(row.group).or_default().own.push(row);
         }
@@ -117,6 +120,9 @@ impl Bridge {
         if self.dead {
             return;
         }
+        if self.cx.link.is_none() {
+            self.cx.unlinked.get_or_insert(now);
+        }
         match event {
             Event::ServerUp { exclusive } => self.server_up(exclusive),
             Event::ServerDown { stream_error } => self.server_down(stream_error.as_deref()),
@@ -134,6 +140,7 @@ impl Bridge {
             Event::CommitFailed(_) => self.dead = true,
             Event::Posted { group, rows } => self.with(group, |room, cx| room.posted_rows(cx, rows)),
             Event::Outbox { group, rows } => self.with(group, |room, cx| room.outbox_rows(cx, rows)),
+            Event::Missed { group, rows } => self.with(group, |room, cx| room.missed_rows(cx, &rows)),
             Event::Visit { caller, group, visit } => self.visit(caller, group, visit),
             Event::Listed { rows, visit: Some(visit), .. } => self.members_read(visit, rows),
             Event::Listed { group, rows, visit: None } => {
@@ -171,8 +178,8 @@ impl Bridge {
         if self.dead {
             return None;
         }
-        let rooms = &mut self.rooms;
-        let write = |group: GroupNumber| rooms.get_mut(&group).map(Room::write);
+        let (rooms, now) = (&mut self.rooms, self.cx.now);
+        let write = |group: GroupNumber| rooms.get_mut(&group).map(|room| room.write(now));
         self.cx.pop_action().or_else(|| self.cx.begin_commit(write))
     }
 
@@ -249,21 +256,21 @@ impl Bridge {
     fn server_down(&mut self, stream_error: Option<&str>) {
         self.cx.server = None;
         // Another connection in our place says nothing of what we sent.
-        if let Some(error) =
-            stream_error.filter(|e| !matches!(*e, "conflict" | "system-shutdown" | "connection-timeout"))
-        {
+        let blamed = stream_error.filter(|e| !matches!(*e, "conflict" | "system-shutdown" | "connection-timeout"));
+        if let Some(error) = blamed {
             let text = format!("the server ended the stream ({error}): what is said next is said one at a time");
             self.cx.report(None, Level::Alarm, text);
             self.cx.count("stream-errors");
             self.cx.become_cautious();
         }
-        self.with_all(|room, cx| room.server_down(cx));
+        self.with_all(|room, cx| room.server_down(cx, blamed.is_some()));
         self.probes_fail("the component link went down");
     }
 
     fn link_up(&mut self, welcome: &Welcome) {
         let me = GatewayId { enterprise: welcome.enterprise.clone(), gateway: welcome.gateway.clone() };
         self.cx.link = Some(me.clone());
+        self.cx.unlinked = None;
         self.cx.me = Some(me);
         self.cx.begin_link(welcome.window, welcome.credit);
         let known: BTreeMap<_, _> = welcome.groups.iter().map(|g| (g.group, g)).collect();
@@ -275,6 +282,7 @@ impl Bridge {
 
     fn link_down(&mut self) {
         self.cx.link = None;
+        self.cx.unlinked.get_or_insert(self.cx.now);
         self.with_all(|room, cx| room.link_down(cx));
         self.requests_fail();
     }

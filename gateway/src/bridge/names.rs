@@ -42,6 +42,11 @@ impl IdMaker {
         self.make(&["entry", &group.to_string(), &seq.to_string()])
     }
 
+    /// The id of a line of the gateway's own, by what it is about.
+    pub(super) fn line(&self, parts: &[&str]) -> MessageId {
+        self.make(&[&["line"], parts].concat())
+    }
+
     /// The id of the notice that announces a list version.
     pub(super) fn announcement(&self, group: GroupNumber, list: ListVersion) -> MessageId {
         self.make(&["list", &group.to_string(), &list.to_string()])

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use intergroup_schemas::ids::{GroupNumber, ListVersion, Seq};
+use intergroup_schemas::ids::{GroupNumber, ListVersion, Seq, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::store::Source;
+use crate::store::{Offline, Source};
 
 /// The bridge's figures.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,4 +57,35 @@ pub struct RoomStatus {
     /// The enterprise's own accounts on it.
     #[serde(default)]
     pub own: usize,
+    /// What is kept for members who are not in the room; none from an older program.
+    #[serde(default)]
+    pub offline: Option<OfflineStatus>,
+}
+
+/// What is kept for members who are not in a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfflineStatus {
+    /// How they get it.
+    pub how: Offline,
+    /// Messages that are kept for all of them together,
+    pub messages: u64,
+    /// and their bytes.
+    pub bytes: u64,
+    /// Members who have missed something.
+    pub people: usize,
+    /// Messages that the one with most of them has missed.
+    pub most: u64,
+}
+
+/// What one member has missed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AbsenceStatus {
+    /// Who.
+    pub user: UserId,
+    /// Messages that wait for them,
+    pub missed: u64,
+    /// of which so many were not kept.
+    pub dropped: u64,
+    /// They are not in the room.
+    pub away: bool,
 }

@@ -90,6 +90,7 @@ fn request(command: Command) -> Option<Request> {
             Request::Join { group, room, members: members.map(Into::into) }
         }
         Command::Group(Group::Members { group, members }) => Request::SetSource { group, members: members.into() },
+        Command::Group(Group::Offline { group, how }) => Request::Offline { group, how: how.map(Into::into) },
         Command::Group(Group::Allow { group, enterprise }) => Request::Allow { group, enterprise },
         Command::Group(Group::Leave { group }) => Request::Leave { group },
         Command::Group(Group::List) => Request::List,

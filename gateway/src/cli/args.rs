@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use intergroup_schemas::ids::{EnterpriseId, GroupNumber};
 
 use crate::config::Dir;
-use crate::store::Source;
+use crate::store::{Offline, Source};
 
 /// Bridges rooms of your own XMPP server to groups that span companies.
 #[derive(Debug, Parser)]
@@ -115,6 +115,14 @@ pub(super) enum Group {
         /// From where
         #[arg(value_enum)]
         members: SourceName,
+    },
+    /// How members get what was said while they were not in the room; alone, who has missed what
+    Offline {
+        /// The group's number
+        group: GroupNumber,
+        /// From now on so
+        #[arg(value_enum)]
+        how: Option<OfflineName>,
     },
     /// Leave a group, after everything said in its room has gone out
     Leave {
@@ -227,6 +235,27 @@ impl From<SourceName> for Source {
     }
 }
 
+/// How members get what was said while they were not in the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum OfflineName {
+    /// From the room's archive, which their clients read; the default where the room has one
+    Archive,
+    /// From a queue that the gateway keeps, when they are back; the default where the room has no archive
+    Queue,
+    /// At once, at their own addresses, from the group's number: their server keeps it for them
+    Inbox,
+}
+
+impl From<OfflineName> for Offline {
+    fn from(name: OfflineName) -> Self {
+        match name {
+            OfflineName::Archive => Offline::Archive,
+            OfflineName::Queue => Offline::Queue,
+            OfflineName::Inbox => Offline::Inbox,
+        }
+    }
+}
+
 /// Who may speak in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum PolicyName {
@@ -310,6 +339,8 @@ mod tests {
         assert!(matches!(join, Command::Group(Group::Join { members: Some(SourceName::Explicit), .. })));
         let members = parse("group members 10001 occupants").unwrap().command;
         assert!(matches!(members, Command::Group(Group::Members { members: SourceName::Occupants, .. })));
+        let offline = parse("group offline 10001 inbox").unwrap().command;
+        assert!(matches!(offline, Command::Group(Group::Offline { how: Some(OfflineName::Inbox), .. })));
         assert!(matches!(parse("enroll").unwrap().command, Command::Enroll { code: None }));
         assert!(matches!(parse("map 1 --room a").unwrap().command, Command::Map { .. }));
         let args = parse("group describe 10001 --subject Launch --policy announcements").unwrap();

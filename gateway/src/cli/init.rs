@@ -96,6 +96,7 @@ fn gather(init: Init) -> Result<(Config, Secret)> {
             standing: Default::default(),
             author_rate: AuthorRate::default(),
             members: Default::default(),
+            offline: Default::default(),
         }
         .checked()?,
         secret,

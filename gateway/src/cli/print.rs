@@ -5,8 +5,9 @@ use std::fmt::Write;
 use intergroup_schemas::link::{Standing, Timestamp};
 use intergroup_schemas::list::{AccountRow, Listed, Policy, Role};
 
+use crate::bridge::status::{AbsenceStatus, OfflineStatus};
 use crate::control::{Answer, Group, Members, Request, Status};
-use crate::store::Source;
+use crate::store::{Offline, Source};
 
 /// The answer to a request, each line ended.
 pub(super) fn text(request: &Request, answer: &Answer) -> String {
@@ -18,6 +19,7 @@ pub(super) fn text(request: &Request, answer: &Answer) -> String {
         (_, Answer::Group(group)) => one(group),
         (_, Answer::Groups { groups }) if groups.is_empty() => "no groups\n".to_owned(),
         (_, Answer::Groups { groups }) => groups.iter().map(line).collect(),
+        (_, Answer::Offline { kept, absent }) => offline(kept, absent),
         (_, Answer::Members(page)) => page.rows.iter().map(member).chain([origin(page)]).collect(),
         (_, Answer::Status(status)) => self::status(status),
         (_, Answer::Done) => "done\n".to_owned(),
@@ -108,6 +110,25 @@ fn source(source: Source) -> &'static str {
     }
 }
 
+fn how(how: Offline) -> &'static str {
+    match how {
+        Offline::Archive => "archive",
+        Offline::Queue => "queue",
+        Offline::Inbox => "inbox",
+    }
+}
+
+fn offline(kept: &OfflineStatus, absent: &[AbsenceStatus]) -> String {
+    let mut out = format!("{}, {} messages kept ({} bytes)\n", how(kept.how), kept.messages, kept.bytes);
+    for AbsenceStatus { user, missed, dropped, away } in absent {
+        let dropped = if *dropped > 0 { format!(", {dropped} of them not kept") } else { String::new() };
+        let state = if *away { "away" } else { "here" };
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "{user}  {state}, {missed} missed{dropped}");
+    }
+    out
+}
+
 fn time(at: Timestamp) -> String {
     at.to_wire()
 }
@@ -155,6 +176,19 @@ fn status(status: &Status) -> String {
                 room.parked
             ),
         );
+        if let Some(offline) = room.offline.as_ref().filter(|offline| offline.how != Offline::Archive) {
+            add(
+                "  offline",
+                format!(
+                    "{}: {} messages kept ({} bytes) for {} people, {} at most for one",
+                    how(offline.how),
+                    offline.messages,
+                    offline.bytes,
+                    offline.people,
+                    offline.most
+                ),
+            );
+        }
         if let Some(alarm) = &room.alarm {
             add("  ALARM", alarm.clone());
         }

@@ -9,10 +9,10 @@ use intergroup_schemas::link::{GroupInfo, Timestamp};
 use intergroup_schemas::list::{AccountRow, Role};
 use serde::{Deserialize, Serialize};
 
-use crate::bridge::status::RoomStatus;
+use crate::bridge::status::{AbsenceStatus, OfflineStatus, RoomStatus};
 use crate::bridge::{AboutEdit, PersonEdit};
 use crate::ids::RoomJid;
-use crate::store::Source;
+use crate::store::{Offline, Source};
 
 /// What a command asks for: `{"command":"create","name":"Apollo","room":"apollo"}`. A room is written as people write it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,14 @@ pub enum Request {
         group: GroupNumber,
         /// From where.
         members: Source,
+    },
+    /// How members get what was said while they were not in the room, and who has missed what.
+    Offline {
+        /// The group.
+        group: GroupNumber,
+        /// From now on so; none: as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        how: Option<Offline>,
     },
     /// End a mapping; membership stays.
     Unmap {
@@ -142,6 +150,14 @@ pub enum Answer {
     Groups {
         /// In order of number.
         groups: Vec<Group>,
+    },
+    /// How members get what they have missed.
+    Offline {
+        /// What is kept for all of them.
+        #[serde(flatten)]
+        kept: OfflineStatus,
+        /// Who has missed something.
+        absent: Vec<AbsenceStatus>,
     },
     /// A page of a group's user list.
     Members(Members),

@@ -32,6 +32,9 @@ fn mapping(group: GroupNumber) -> Mapping {
         room: "apollo@conference.acme.test".into(),
         archive: true,
         source: Some(Source::Explicit),
+        offline: Some(Offline::Queue),
+        kept: Kept { next: Spot(9), heard: Spot(8), parts: vec![Part { from: Spot(3), bytes: 70, at: Timestamp(4) }] },
+        waits: true,
         ending: Some(Ending::Leave),
         closed: true,
         members: vec![("acme/main".parse().unwrap(), "Acme".parse().unwrap())],
@@ -119,6 +122,24 @@ fn parked(group: GroupNumber, id: &str) -> ParkedRow {
     }
 }
 
+fn missed(group: GroupNumber, spot: u64) -> MissedRow {
+    MissedRow {
+        group,
+        spot: Spot(spot),
+        id: format!("m{spot}").as_str().into(),
+        user: spot.is_multiple_of(2).then(|| "alice@other.test".parse().unwrap()),
+        author: "Carol \u{2602} (Globex)".into(),
+        at: Timestamp(-7),
+        payload: Bytes::from_static(b"<body>hi</body>"),
+    }
+}
+
+fn absent(group: GroupNumber, user: &str, spans: &[(u64, u64)], since: Option<u64>) -> AbsentRow {
+    let spans = spans.iter().map(|(from, to)| (Spot(*from), Spot(*to))).collect();
+    let absence = Absence { spans, since: since.map(Spot), follows: user == "alice" };
+    AbsentRow { group, user: user.parse().unwrap(), absence }
+}
+
 fn notice(group: GroupNumber, count: u64) -> NoticeRow {
     NoticeRow { group, author: "alice@acme.test".into(), condition: Condition::Encrypted, count, told: 1 }
 }
@@ -181,6 +202,10 @@ fn filled(group: GroupNumber) -> Vec<Change> {
         Change::Attendance(attendance(group, "alice", 20_000, false)),
         Change::Attendance(attendance(group, "alice", 20_001, true)),
         Change::AttendanceGone { group, user: "gone".parse().unwrap() },
+        Change::Absent(absent(group, "gone", &[(1, 2)], None)),
+        Change::Absent(absent(group, "gone", &[], None)),
+        Change::Absent(absent(group, "alice", &[(1, 2), (5, 9)], Some(10))),
+        Change::Absent(absent(group, "bob@other.test", &[(1, 2)], None)),
         Change::Own(own(group, "gone", true, None)),
         Change::Own(own(group, "gone", false, None)),
         Change::Own(own(group, "removed", false, Some(4))),
@@ -192,6 +217,7 @@ fn filled(group: GroupNumber) -> Vec<Change> {
         Change::Unlisted { group, enterprise: Some("initech".parse().unwrap()) },
     ];
     batch.extend((1..=5).map(|n| Change::Outbox(outbox(group, n))));
+    batch.extend((1..=4).map(|spot| Change::Missed(missed(group, spot))));
     batch
 }
 
@@ -219,6 +245,12 @@ fn keeps_everything(mut store: Box<dyn Store>, reopen: impl Fn(Box<dyn Store>) -
     assert_eq!(entered, [(A, ear(4)), (A, puppet(4)), (B, ear(4)), (B, puppet(4))]);
     assert_eq!(all.notices, [notice(A, 2), notice(B, 2)]);
     assert_eq!(all.attendance, [attendance(A, "alice", 20_001, true), attendance(B, "alice", 20_001, true)]);
+    let absent_of =
+        |group| [absent(group, "alice", &[(1, 2), (5, 9)], Some(10)), absent(group, "bob@other.test", &[(1, 2)], None)];
+    assert_eq!(all.absent, [absent_of(A), absent_of(B)].concat());
+    assert_eq!(store.missed(A, Spot(2), 2).unwrap(), [missed(A, 2), missed(A, 3)]);
+    assert_eq!(store.missed(A, Spot(4), 9).unwrap(), [missed(A, 4)]);
+    assert_eq!(store.missed(GroupNumber(9), Spot(0), 9).unwrap(), []);
     let own_of = |group| [own(group, "alice", true, None), own(group, "removed", false, Some(4))];
     assert_eq!(all.own, [own_of(A), own_of(B)].concat());
     let list = [account("acme/b", 5, true), account("globex/a", 2, true)];
@@ -255,9 +287,12 @@ fn trims(store: &mut dyn Store) {
             Change::OutboxTrim { group: A, upto: N(3) },
             Change::SeenTrim { group: A, before: Generation(5) },
             Change::PostedTrim { group: A, before: Timestamp(600) },
+            Change::MissedTrim { group: A, before: Spot(4) },
         ])
         .unwrap();
     assert_eq!(store.outbox(A, N(0), 9).unwrap(), [outbox(A, 4), outbox(A, 5)]);
+    assert_eq!(store.missed(A, Spot(0), 9).unwrap(), [missed(A, 4)]);
+    assert_eq!(store.missed(B, Spot(0), 9).unwrap().len(), 4);
     let all = store.load().unwrap();
     assert_eq!(all.seen.iter().filter(|r| r.0 == A).count(), 2);
     assert_eq!(store.posted(A, Seq(0)).unwrap(), [posted(A, "m3", 6, Some(3))]);
@@ -399,12 +434,14 @@ fn a_batch_that_fails_leaves_nothing() {
 /// Version 1 had no edits in its outbox, version 2 no lists.
 #[test]
 fn a_store_of_an_older_version_goes_on_as_it_is() {
-    const LISTS: &str = "DROP TABLE attendance; DROP TABLE own; DROP TABLE listed;";
+    const LISTS: &str =
+        "DROP TABLE missed; DROP TABLE absent; DROP TABLE attendance; DROP TABLE own; DROP TABLE listed;";
     goes_on_as_it_is(&format!("{LISTS} ALTER TABLE outbox DROP COLUMN edit; PRAGMA user_version = 1;"));
     goes_on_as_it_is(&format!("{LISTS} PRAGMA user_version = 2;"));
-    const HERE: &str = "ALTER TABLE own DROP COLUMN here;";
+    const HERE: &str = "DROP TABLE missed; DROP TABLE absent; ALTER TABLE own DROP COLUMN here;";
     goes_on_as_it_is(&format!("{HERE} DROP TABLE attendance; PRAGMA user_version = 3;"));
     goes_on_as_it_is(&format!("{HERE} PRAGMA user_version = 4;"));
+    goes_on_as_it_is("DROP TABLE missed; DROP TABLE absent; PRAGMA user_version = 5;");
 }
 
 fn goes_on_as_it_is(older: &str) {
@@ -423,6 +460,8 @@ fn goes_on_as_it_is(older: &str) {
         let list = [account("globex/a", 2, true)];
         store.commit(&[Change::Listed { group: A, rows: list.to_vec() }]).unwrap();
         assert_eq!(store.listed(A, None, 9).unwrap(), list);
+        store.commit(&[Change::Missed(missed(A, 1))]).unwrap();
+        assert_eq!(store.missed(A, Spot(0), 9).unwrap(), [missed(A, 1)]);
     }
 }
 

@@ -9,8 +9,8 @@ use intergroup_schemas::ids::{AccountId, GroupNumber, N, Seq, UserId};
 use intergroup_schemas::list::AccountRow;
 
 use super::{
-    AttendanceRow, Change, Generation, Mapping, NoticeRow, OutboxRow, OwnRow, Owner, ParkedRow, PostedRow, Snapshot,
-    Store, StoreError,
+    AbsentRow, AttendanceRow, Change, Generation, Mapping, MissedRow, NoticeRow, OutboxRow, OwnRow, Owner, ParkedRow,
+    PostedRow, Snapshot, Spot, Store, StoreError,
 };
 use crate::ids::{BareJid, MessageId, Mouth, OccupantId, StanzaId};
 
@@ -38,6 +38,8 @@ struct Tables {
     own: BTreeMap<UserId, OwnRow>,
     attendance: BTreeMap<UserId, AttendanceRow>,
     listed: BTreeMap<AccountId, AccountRow>,
+    missed: BTreeMap<Spot, MissedRow>,
+    absent: BTreeMap<UserId, AbsentRow>,
 }
 
 impl MemoryStore {
@@ -92,6 +94,7 @@ impl Store for MemoryStore {
             all.notices.extend(t.notices.values().cloned());
             all.own.extend(t.own.values().cloned());
             all.attendance.extend(t.attendance.values().cloned());
+            all.absent.extend(t.absent.values().cloned());
         }
         Ok(all)
     }
@@ -127,6 +130,11 @@ impl Store for MemoryStore {
         let rows = tables.flat_map(|t| t.listed.range((from, Bound::Unbounded)).map(|(_, row)| row.clone()));
         Ok(rows.take(max).collect())
     }
+
+    fn missed(&mut self, group: GroupNumber, from: Spot, max: usize) -> Result<Vec<MissedRow>, StoreError> {
+        let tables = self.disk.get(&group).into_iter();
+        Ok(tables.flat_map(|t| t.missed.range(from..).map(|(_, row)| row.clone())).take(max).collect())
+    }
 }
 
 impl Tables {
@@ -153,6 +161,10 @@ impl Tables {
             Change::Own(OwnRow { user, listed: None, n: None, .. }) => drop(self.own.remove(&user)),
             Change::Attendance(row) => drop(self.attendance.insert(row.user.clone(), row)),
             Change::AttendanceGone { user, .. } => drop(self.attendance.remove(&user)),
+            Change::Missed(row) => drop(self.missed.insert(row.spot, row)),
+            Change::MissedTrim { before, .. } => self.missed.retain(|spot, _| *spot >= before),
+            Change::Absent(row) if row.absence.is_nothing() => drop(self.absent.remove(&row.user)),
+            Change::Absent(row) => drop(self.absent.insert(row.user.clone(), row)),
             Change::Own(row) => drop(self.own.insert(row.user.clone(), row)),
             Change::Listed { rows, .. } => {
                 for row in rows {

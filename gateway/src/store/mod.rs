@@ -5,9 +5,11 @@
 //!
 //! All is kept by group, and one group has one room: ending a mapping removes everything of its group.
 
+mod absent;
 #[cfg(test)]
 mod contract;
 pub mod embedded;
+mod mapping;
 pub mod memory;
 mod people;
 pub mod place;
@@ -15,21 +17,19 @@ pub mod redis;
 pub mod task;
 mod text;
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use intergroup_schemas::conditions::Condition;
 use intergroup_schemas::ids::{
-    AccountId, DisplayName, EnterpriseId, Epoch, GatewayId, GroupNumber, HistoryHash, Incarnation, ListVersion, N,
-    OriginKey, Seq, SourceId, UserId,
+    AccountId, DisplayName, EnterpriseId, GroupNumber, ListVersion, N, OriginKey, Seq, SourceId, UserId,
 };
 use intergroup_schemas::link::Timestamp;
 use intergroup_schemas::list::{AccountEdit, AccountRow, Listed};
-use serde::{Deserialize, Serialize};
 
+pub use absent::{Absence, AbsentRow, Kept, MissedRow, Offline, Part, Spot};
+pub use mapping::{Audience, Checkpoint, Ending, Generation, Mapping, Place};
 pub use people::{AttendanceRow, Source};
 
-use crate::ids::{BareJid, Life, MessageId, Mouth, OccupantId, RoomJid, StanzaId, Who};
+use crate::ids::{BareJid, Life, MessageId, Mouth, OccupantId, StanzaId, Who};
 
 /// Why a store cannot serve. The core treats every one alike: nothing was written, and it is built again from the store.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +122,17 @@ pub enum Change {
         /// Who.
         user: UserId,
     },
+    /// Something was said that members who are not in the room may want.
+    Missed(MissedRow),
+    /// What was said before `before` is needed by nobody, or is not kept any longer.
+    MissedTrim {
+        /// The group.
+        group: GroupNumber,
+        /// The first to stay.
+        before: Spot,
+    },
+    /// What a member has missed.
+    Absent(AbsentRow),
     /// An account of the enterprise itself, as it is to stand on the group's user list.
     Own(OwnRow),
     /// Accounts of the group's user list have changed; those without `listed` are no longer on it.
@@ -152,11 +163,14 @@ impl Change {
             Change::Notice(row) => row.group,
             Change::Own(row) => row.group,
             Change::Attendance(row) => row.group,
+            Change::Missed(row) => row.group,
+            Change::Absent(row) => row.group,
             Change::MappingGone(group)
             | Change::OutboxClear(group)
             | Change::OutboxTrim { group, .. }
             | Change::Seen { group, .. }
             | Change::SeenTrim { group, .. }
+            | Change::MissedTrim { group, .. }
             | Change::PostedTrim { group, .. }
             | Change::Occupant { group, .. }
             | Change::ParkedGone { group, .. }
@@ -167,153 +181,6 @@ impl Change {
             | Change::Unlisted { group, .. } => *group,
         }
     }
-}
-
-/// Counts checkpoints of a group: which of the places that the archive may be read again from was the newest when something
-/// happened. Unlike a clock it never goes back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Generation(pub u64);
-
-/// A room that is mapped to a group, with how far everything has come. All of it changes together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mapping {
-    /// The group.
-    pub group: GroupNumber,
-    /// Its name.
-    pub name: String,
-    /// The room.
-    pub room: RoomJid,
-    /// Whether the room kept an archive when it was mapped. It must still do so, or not, as then.
-    pub archive: bool,
-    /// Where the company's people on the group's user list come from; none: not chosen yet, by the room itself when it is looked
-    /// at next.
-    #[serde(default)]
-    pub source: Option<Source>,
-    /// Set while the mapping is being ended.
-    pub ending: Option<Ending>,
-    /// The archive has been read up to the notice that the room is not shared any more: nothing behind it crosses.
-    #[serde(default)]
-    pub closed: bool,
-    /// The member gateways as of `list`, with their enterprises' display names.
-    pub members: Vec<(GatewayId, DisplayName)>,
-    /// Those of the members' enterprises that are suspended.
-    #[serde(default)]
-    pub suspended: Vec<EnterpriseId>,
-    /// The list version that the gateway knows.
-    pub list: ListVersion,
-    /// The entry that made `list`. Messages up to it that come by once more were judged by older lists.
-    #[serde(default)]
-    pub list_from: Seq,
-    /// The version of the group's user list as it is kept here; none while it is being fetched as a whole.
-    #[serde(default)]
-    pub list_at: Option<ListVersion>,
-    /// The enterprises whose accounts that list judges, also those of which nobody is on it any more.
-    #[serde(default)]
-    pub judged: BTreeSet<EnterpriseId>,
-    /// As of `announced`, no other gateway belonged to the group: what is said is for nobody outside.
-    #[serde(default)]
-    pub alone: bool,
-    /// What the room is told, or was told not so long ago that the archive will not be read across it again; oldest first.
-    #[serde(default)]
-    pub news: Vec<Audience>,
-
-    /// The notice behind which messages of the room may cross; none until it has been found in the archive.
-    pub floor: Option<Place>,
-    /// The list version with which a company joined or left that was announced in the room last.
-    pub announced: ListVersion,
-    /// The last message of the archive up to which every message has been dealt with.
-    pub cursor: Option<Place>,
-    /// The newest message that was dealt with out of the live stream, which the cursor may not have reached yet.
-    pub newest: Option<StanzaId>,
-    /// Places from which the archive may be read again, oldest first; see the core for how they move.
-    pub checkpoints: Vec<Checkpoint>,
-    /// The newest checkpoint.
-    pub generation: Generation,
-    /// The life of our occupants. On disk before it is used.
-    pub life: Life,
-
-    /// The epoch of our numbers.
-    pub epoch: Epoch,
-    /// The last n given.
-    pub last_n: N,
-    /// The last n that this store may have sent; on disk before it is sent. A center that knows of later ones has them from a
-    /// store that this one is an older copy of, whatever was given since and however often we started. A store of a program
-    /// that did not keep it yet begins a new epoch.
-    #[serde(default)]
-    pub offered: N,
-    /// The run of the process that the center welcomed last. When the center names another one, another copy of this store
-    /// has been at work since.
-    #[serde(default)]
-    pub run: Option<Incarnation>,
-    /// The last n of which the center's decision is known.
-    pub decided: N,
-    /// How far `decided` was at past times, oldest first: how long decided rows are kept.
-    pub decided_at: Vec<(Timestamp, N)>,
-
-    /// The log's life; none before the first welcome.
-    pub incarnation: Option<Incarnation>,
-    /// The last entry of the group's stream that has its outcome here.
-    pub settled: Seq,
-    /// The running hash there.
-    pub hash: HistoryHash,
-    /// Older places of the stream with the running hash at each, newest first, ever further apart.
-    pub places: Vec<(Seq, HistoryHash)>,
-    /// The entry that may be what the server ends our stream for, and how often it did.
-    pub suspect: Option<(Seq, u32)>,
-    /// The last refusals by our room, by entry: named again on each new link, since the center does not confirm them.
-    pub refused: Vec<(Seq, OriginKey, Condition)>,
-    /// Up to which of our messages each member's refusals have been told to their authors.
-    pub fates_told: Vec<(GatewayId, OriginKey)>,
-}
-
-/// Whom the room's people speak to, as far as they know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Audience {
-    /// The list version that was announced last.
-    pub list: ListVersion,
-    /// Nobody but us belonged to the group at that version.
-    pub alone: bool,
-    /// When the server took the announcement, by the server's clock, once the archive has told.
-    #[serde(default)]
-    pub since: Option<Timestamp>,
-}
-
-/// How a mapping ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ending {
-    /// The outbox is emptied; then the mapping goes, and membership stays.
-    Unmap,
-    /// The outbox is emptied; then the group is left; then the mapping goes.
-    Leave,
-}
-
-/// A message of a room's archive.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// Its id.
-    pub id: StanzaId,
-    /// When the server took it, by the server's clock.
-    pub stamp: Timestamp,
-    /// Whom the room's people spoke to there; none in a place that an older program wrote.
-    #[serde(default)]
-    pub audience: Option<Audience>,
-}
-
-/// A place from which the archive may be read again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkpoint {
-    /// Which.
-    pub generation: Generation,
-    /// Where in the archive.
-    pub place: Place,
-    /// The last entry of the stream that had its outcome then.
-    pub settled: Seq,
-    /// The running hash there.
-    pub hash: HistoryHash,
-    /// When it was made, by our clock.
-    pub made: Timestamp,
 }
 
 /// Something on its way to a group.
@@ -437,7 +304,7 @@ pub struct OwnRow {
     pub here: bool,
 }
 
-/// Everything but the outbox's bodies and the user lists of others, as it is on disk.
+/// Everything but the outbox's bodies, what was missed, and the user lists of others, as it is on disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The key of the ids that we give to messages. Random, made with the store, never leaves it.
@@ -461,6 +328,8 @@ pub struct Snapshot {
     pub own: Vec<OwnRow>,
     /// Who was seen when, in rooms whose members are whoever comes.
     pub attendance: Vec<AttendanceRow>,
+    /// Who has missed what.
+    pub absent: Vec<AbsentRow>,
 }
 
 /// A place to keep all this.
@@ -484,6 +353,9 @@ pub trait Store: Send {
         after: Option<&AccountId>,
         max: usize,
     ) -> Result<Vec<AccountRow>, StoreError>;
+
+    /// What was said in a group's room for those who were not there, from a spot on, in order, at most `max`.
+    fn missed(&mut self, group: GroupNumber, from: Spot, max: usize) -> Result<Vec<MissedRow>, StoreError>;
 
     /// Figures for the administrator, as (name, value).
     fn figures(&self) -> Vec<(&'static str, u64)> {

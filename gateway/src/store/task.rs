@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use intergroup_schemas::ids::{AccountId, GroupNumber, N, Seq};
 use intergroup_schemas::list::AccountRow;
 
-use super::{Change, OutboxRow, PostedRow, Store, StoreError};
+use super::{Change, MissedRow, OutboxRow, PostedRow, Spot, Store, StoreError};
 use crate::bridge::Ticket;
 
 /// Most changes that one transaction takes: it bounds how long the first of them waits for the last.
@@ -35,6 +35,8 @@ pub enum Job {
         /// Echoed in the answer.
         visit: Option<u64>,
     },
+    /// Read what was said for those who were not there, from this spot on, at most so much; answered by `Missed`.
+    Missed(GroupNumber, Spot, usize),
 }
 
 /// What the thread answers.
@@ -57,6 +59,8 @@ pub enum Done {
         /// As it was asked.
         visit: Option<u64>,
     },
+    /// What was asked for.
+    Missed(GroupNumber, Vec<MissedRow>),
     /// A read failed; the text says why. As grave as a failed commit.
     Unreadable(String),
     /// The store's figures after a transaction, as (name, value).
@@ -140,6 +144,10 @@ impl<F: FnMut(Done) -> bool> Worker<F> {
                     let rows = self.store.posted(group, after);
                     (self.answer)(rows.map_or_else(|e| Done::Unreadable(e.0), |rows| Done::Posted(group, rows)))
                 }
+                Job::Missed(group, from, max) => {
+                    let rows = self.store.missed(group, from, max);
+                    (self.answer)(rows.map_or_else(|e| Done::Unreadable(e.0), |rows| Done::Missed(group, rows)))
+                }
                 Job::Listed { group, after, max, visit } => {
                     let rows = self.store.listed(group, after.as_ref(), max);
                     let listed = |rows| Done::Listed { group, rows, visit };
@@ -199,6 +207,9 @@ mod tests {
             Err(StoreError("unreadable".into()))
         }
         fn listed(&mut self, _: GroupNumber, _: Option<&AccountId>, _: usize) -> Result<Vec<AccountRow>, StoreError> {
+            Ok(Vec::new())
+        }
+        fn missed(&mut self, _: GroupNumber, _: Spot, _: usize) -> Result<Vec<MissedRow>, StoreError> {
             Ok(Vec::new())
         }
     }

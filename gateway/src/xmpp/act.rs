@@ -55,6 +55,14 @@ impl Session {
                 out.push_str("</body></message>");
                 self.put(&out);
             }
+            RoomAction::Send { group, to, id, payload, prefix, delay } => {
+                self.send_from_number(group, &to, &id, &payload, prefix.as_deref(), delay);
+            }
+            RoomAction::Probe { group, to } => {
+                let from = self.addresses.number(group);
+                stanza::begin(&mut self.out, "presence", Some("probe"), &from, to.as_str(), None);
+                self.out.push_str("</presence>");
+            }
             RoomAction::SetSubject { mouth, text } => {
                 let mut out = String::new();
                 let from = self.addresses.full(&mouth);

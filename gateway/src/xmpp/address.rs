@@ -95,6 +95,11 @@ impl Addresses {
         Some(Who::Puppet(account))
     }
 
+    /// The address of a group.
+    pub(super) fn number(&self, group: GroupNumber) -> String {
+        format!("{group}@{}", self.component)
+    }
+
     /// The group whose address this is (`10001@COMPONENT`); the resource is left out of account.
     pub(super) fn group(&self, jid: &str) -> Option<GroupNumber> {
         let (local, domain) = split(jid).0.split_once('@')?;

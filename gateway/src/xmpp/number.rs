@@ -1,5 +1,5 @@
 //! Groups' own addresses (`10001@COMPONENT`), as stanzas: service discovery (XEP-0030) with pages (XEP-0059), one command (XEP-0050),
-//! joining, and messages. What is asked goes to the bridge; what it answers is written here.
+//! joining, presence, and messages both ways. What is asked goes to the bridge; what it answers is written here.
 //!
 //! A group says that it is a conference, so that clients show it among those, and has no feature of rooms, so that none takes it for
 //! one. Who joins it all the same is sent to the room: by the error `gone` with the room's address (RFC 6120 section 8.3.3.5; clients
@@ -8,16 +8,16 @@
 use std::sync::Arc;
 
 use intergroup_schemas::ids::GroupNumber;
-use intergroup_schemas::link::push_escaped;
+use intergroup_schemas::link::{Timestamp, push_escaped};
 use intergroup_schemas::list::Role;
 
 use super::message::id;
 use super::session::Session;
-use super::stanza::{self, COMMANDS, DATA, DISCO_INFO, DISCO_ITEMS, INVITATION, MUC, PING, RSM, STANZAS};
+use super::stanza::{self, COMMANDS, DATA, DELAY, DISCO_INFO, DISCO_ITEMS, INVITATION, MUC, PING, RSM, SID, STANZAS};
 use super::write;
 use crate::bridge::{Caller, CommandsOf, Declined, Event, Member, MemberAt, Members, Span, Visit, VisitAnswer};
-use crate::ids::{MessageId, RoomJid};
-use crate::payload::{Element, reduce};
+use crate::ids::{BareJid, MessageId, RoomJid};
+use crate::payload::{Element, reduce, to_room};
 
 /// What the address of a group answers.
 const FEATURES: &[&str] = &[DISCO_INFO, DISCO_ITEMS, COMMANDS, RSM, PING];
@@ -35,6 +35,15 @@ impl Session {
         }
         let visit = match (&*stanza.name, stanza.attribute("type")) {
             ("presence", None) if stanza.child("x", MUC).is_some() => Visit::Join,
+            ("presence", None) => Visit::Presence(true),
+            ("presence", Some("unavailable")) => Visit::Presence(false),
+            ("presence", Some("subscribe")) => Visit::Follow(true),
+            ("presence", Some("unsubscribe" | "unsubscribed")) => Visit::Follow(false),
+            ("presence", Some("probe")) => Visit::Probe,
+            ("message", Some("error")) => match id(stanza.attribute("id")).map(MessageId::from) {
+                Some(id) => Visit::Bounce(id),
+                None => return,
+            },
             ("message", None | Some("normal" | "chat" | "groupchat")) => {
                 let id = id(stanza.attribute("id")).map(MessageId::from);
                 Visit::Say { id, content: reduce(stanza.children()) }
@@ -96,8 +105,34 @@ impl Session {
                     out.push_str("</query>");
                 });
             }
+            VisitAnswer::Followed(name) => followed(&mut out, caller, name.as_deref()),
+            VisitAnswer::Present(name) => present(&mut out, caller, &name),
             VisitAnswer::Who(name, members) => result(&mut out, caller, |out| who(out, &name, &members)),
         }
+        self.put(&out);
+    }
+
+    /// Something of the group for one of its members, who is not in the room.
+    pub(super) fn send_from_number(
+        &mut self,
+        group: GroupNumber,
+        to: &BareJid,
+        id: &MessageId,
+        payload: &[u8],
+        prefix: Option<&str>,
+        delay: Option<Timestamp>,
+    ) {
+        // It was said in the room here, or crossed, so that it is as it may be.
+        let Ok((children, _)) = to_room(payload, prefix) else { return };
+        let from = self.addresses.number(group);
+        let mut out = String::with_capacity(children.len() + 300);
+        stanza::begin(&mut out, "message", Some("chat"), &from, to.as_str(), Some(id.as_str()));
+        out.push_str(&children);
+        write::leaf(&mut out, "origin-id", &[("xmlns", SID), ("id", id.as_str())]);
+        if let Some(delay) = delay {
+            write::leaf(&mut out, "delay", &[("xmlns", DELAY), ("from", &from), ("stamp", &delay.to_wire())]);
+        }
+        out.push_str("</message>");
         self.put(&out);
     }
 
@@ -212,6 +247,33 @@ fn who(out: &mut String, group: &str, members: &Members) {
         out.push_str("</item>");
     }
     out.push_str("</x></command>");
+}
+
+/// A presence from the number, between bare JIDs as those about subscriptions are.
+fn presence(out: &mut String, caller: &Caller, kind: Option<&str>, to: &str) {
+    stanza::begin(out, "presence", kind, super::address::split(&caller.to).0, to, None);
+}
+
+/// The group is a contact that shares its presence and asks for the other's; or it is not.
+fn followed(out: &mut String, caller: &Caller, name: Option<&str>) {
+    let to = super::address::split(&caller.from).0;
+    let Some(name) = name else {
+        presence(out, caller, Some("unsubscribed"), to);
+        return out.push_str("</presence>");
+    };
+    for kind in ["subscribed", "subscribe"] {
+        presence(out, caller, Some(kind), to);
+        out.push_str("</presence>");
+    }
+    presence(out, caller, None, to);
+    write::text(out, "status", name);
+    out.push_str("</presence>");
+}
+
+fn present(out: &mut String, caller: &Caller, name: &str) {
+    presence(out, caller, None, &caller.from);
+    write::text(out, "status", name);
+    out.push_str("</presence>");
 }
 
 fn begin_command(out: &mut String) {

@@ -106,6 +106,10 @@ impl Engine {
         }
         match format_there.as_deref().and_then(|text| text.parse::<u32>().ok()) {
             Some(there) if there == format => Ok(()),
+            // What later formats have added is missing there, and nothing else.
+            Some(there) if there < format => {
+                self.connection.run(|c| redis::cmd("HSET").arg(&key).arg("format").arg(format).query(c))
+            }
             there => Err(Error::Unusable(format!(
                 "the store has format {}, this program knows {format}: install the version that wrote it, or a newer one",
                 there.map_or_else(|| "unknown".to_owned(), |there| there.to_string())

@@ -14,6 +14,7 @@ use super::center::{COMPANIES, Membership};
 use super::company::{Firm, GROUP};
 use super::flavour::OccupantIds;
 use super::lists_check;
+use super::mail;
 use super::moves::Wish;
 use super::names::{self, STRANGER, USERS};
 use super::people::{Kind, Said};
@@ -69,6 +70,10 @@ pub(super) fn complaints(world: &mut World<Firm>) -> Vec<String> {
         return out;
     }
     lists_check::complaints(world, &mut out);
+    if !out.is_empty() {
+        return out;
+    }
+    mail::complaints(world, &mut out);
     if !out.is_empty() {
         return out;
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use intergroup_gateway::bridge::{Action, Affiliation, Bridge, Event, Level, RequestId, RoomAction, Ticket};
 use intergroup_gateway::ids::RoomJid;
 use intergroup_gateway::store::memory::MemoryStore;
-use intergroup_gateway::store::{Change, Mapping, Source, Store};
+use intergroup_gateway::store::{Change, Mapping, Source, Spot, Store};
 use intergroup_schemas::ids::{AccountId, Epoch, GroupNumber, N, Seq};
 use intergroup_schemas::link::{Decided, ToCenter, ToGateway};
 
@@ -15,6 +15,7 @@ use super::faults::CompanyFault;
 use super::flavour::Flavour;
 use super::gateway::Gateway;
 use super::lists::{Lists, Turn};
+use super::mail::Mail;
 use super::moves::{Moves, Wish};
 use super::names::{self, Layout, action_names, brief, change_name, request_of};
 use super::net::{LinkNo, Net};
@@ -43,6 +44,7 @@ pub(super) enum Job {
     Outbox(GroupNumber, N, usize),
     Posted(GroupNumber, Seq),
     Listed(GroupNumber, Option<AccountId>, usize, Option<u64>),
+    Missed(GroupNumber, Spot, usize),
 }
 
 /// What waits for a frozen gateway.
@@ -122,6 +124,7 @@ pub(super) struct Firm {
     pub(super) lists: Lists,
     /// Where the company's part of the list comes from.
     pub(super) source: Source,
+    pub(super) mail: Mail,
     /// What the center refused of what was said here.
     pub(super) refused: BTreeSet<String>,
     /// What is on its way, by its number.
@@ -157,6 +160,7 @@ impl Firm {
             moves: Moves::default(),
             lists: Lists::default(),
             source,
+            mail: Mail::default(),
             refused: BTreeSet::new(),
             relayed: BTreeMap::new(),
         }
@@ -184,6 +188,7 @@ impl Firm {
     }
 
     pub(super) fn turn(&mut self, net: &mut Net<Wake>) {
+        self.arm(net);
         let mut point = None;
         while let Some(action) = self.gateway.bridge.as_mut().and_then(Bridge::poll_action) {
             let (name, kinds) = action_names(&action);
@@ -229,7 +234,11 @@ impl Firm {
                 }
                 if let Some(conn) = self.gateway.conn.filter(|_| self.gateway.server_up) {
                     let said = matches!(action, RoomAction::Say { .. });
+                    let mailed = matches!(action, RoomAction::Send { .. });
                     self.send_in(net, conn, action);
+                    if mailed {
+                        self.is_sent(net);
+                    }
                     if let Some(late_ms) = self.server.cut_at_say.take_if(|_| said) {
                         self.cut_late(net, conn, late_ms);
                     }
@@ -261,6 +270,7 @@ impl Firm {
             }
             Action::LoadOutbox { group, from, max } => self.store(net, Job::Outbox(group, from, max), Vec::new()),
             Action::LoadPosted { group, after } => self.store(net, Job::Posted(group, after), Vec::new()),
+            Action::LoadMissed { group, from, max } => self.store(net, Job::Missed(group, from, max), Vec::new()),
             Action::Answer { .. } => {}
             Action::LoadListed { group, after, max, visit } => {
                 self.store(net, Job::Listed(group, after, max, visit), Vec::new());
@@ -292,6 +302,7 @@ impl Firm {
         }
         let kinds: Vec<&str> = g.disk.unsynced().flatten().map(change_name).collect();
         self.note_durable(net.now, true);
+        self.note_kept();
         let g = &mut self.gateway;
         let jobs = g.disk.sync();
         let met = g.armed.as_ref().map(|(a, _)| a.clone());
@@ -311,6 +322,9 @@ impl Firm {
                 }
                 Job::Posted(group, after) => {
                     Event::Posted { group, rows: store.posted(group, after).expect("memory can be read") }
+                }
+                Job::Missed(group, from, max) => {
+                    Event::Missed { group, rows: store.missed(group, from, max).expect("memory can be read") }
                 }
                 Job::Listed(group, after, max, visit) => {
                     let rows = store.listed(group, after.as_ref(), max).expect("memory can be read");

@@ -212,7 +212,10 @@ impl Firm {
                     self.turn(net);
                 }
             }
-            Wake::Ask(life) if alive(life) => self.ask(net),
+            Wake::Ask(life) if alive(life) => {
+                self.choose_queue(net);
+                self.ask(net);
+            }
             Wake::Unanswered(life, request) if alive(life) => self.unanswered(net, request),
             Wake::In(conn) => self.arrive_in(net, conn),
             Wake::Out(conn) => self.arrive_out(net, conn),

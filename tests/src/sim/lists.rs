@@ -71,6 +71,11 @@ const HEARD_WITHIN: i64 = 90_000;
 
 impl Lists {
     /// The accounts stood so in some edit of this company.
+    /// Somebody's standing has changed in this schedule.
+    pub(super) fn has_turned(&self) -> bool {
+        !self.spans.is_empty()
+    }
+
     pub(super) fn were_sent(&self, edit: &AccountEdit) -> bool {
         self.sent.contains(edit)
     }

@@ -8,7 +8,8 @@
 //! copies of one store; links that are cut and late; room servers that crash, lose their archive's end, cap and expire it, share or
 //! replace component connections, work off stanzas of dead ones, put occupants out or keep ghosts; moderators; mappings that
 //! end and begin again, companies that leave and come back, a group that is deleted; owners of rooms and administrators who change
-//! who may speak, in rooms whose affiliations make the list, in open ones, and in those that are made to fit a list kept by command.
+//! who may speak, in rooms whose affiliations make the list, in open ones, and in those that are made to fit a list kept by command;
+//! members who come and go, with what they see of it all.
 //!
 //! Promised of two processes on copies of one store: nothing is lost, nothing is twice in the log, and other companies notice
 //! nothing but that words may come out of order; in the company's own room words may stand twice while both run.
@@ -29,6 +30,7 @@ pub mod hub;
 mod lists;
 mod lists_check;
 mod lists_saboteur;
+mod mail;
 mod memory;
 mod moves;
 mod names;

@@ -100,6 +100,8 @@ pub(super) fn request_of(action: &RoomAction) -> Option<RequestId> {
         | RoomAction::Leave { .. }
         | RoomAction::Say { .. }
         | RoomAction::SetSubject { .. }
+        | RoomAction::Send { .. }
+        | RoomAction::Probe { .. }
         | RoomAction::Tell { .. } => None,
     }
 }
@@ -119,6 +121,8 @@ pub(super) fn action_names(action: &Action) -> (String, Vec<&'static str>) {
             RoomAction::Fence { .. } => "fence",
             RoomAction::SetMember { .. } => "set member",
             RoomAction::SetSubject { .. } => "set subject",
+            RoomAction::Send { .. } => "send to a member",
+            RoomAction::Probe { .. } => "probe",
             RoomAction::ReadAffiliations { .. } => "read affiliations",
             RoomAction::SetAffiliation { .. } => "set affiliation",
             RoomAction::MakeMembersOnly { .. } => "make members only",
@@ -137,6 +141,7 @@ pub(super) fn action_names(action: &Action) -> (String, Vec<&'static str>) {
         Action::Commit { .. } => "commit",
         Action::LoadOutbox { .. } => "load outbox",
         Action::LoadPosted { .. } => "load posted",
+        Action::LoadMissed { .. } => "load missed",
         Action::Answer { .. } => "answer a visitor",
         Action::LoadListed { .. } => "load listed",
         Action::Reply { .. } => "reply",
@@ -169,6 +174,9 @@ pub(super) fn change_name(change: &Change) -> &'static str {
         Change::Attendance(_) => "attendance",
         Change::AttendanceGone { .. } => "attendance gone",
         Change::Own(_) => "own",
+        Change::Missed(_) => "missed",
+        Change::MissedTrim { .. } => "missed trim",
+        Change::Absent(_) => "absent",
         Change::Listed { .. } => "listed",
         Change::Unlisted { .. } => "unlisted",
     }
@@ -192,6 +200,8 @@ pub(super) fn brief(changes: &[Change]) -> String {
             Outgoing::Edit { accounts, .. } => format!("outbox {} edit of {}", row.n, accounts.len()),
         },
         Change::Seen { id, .. } => format!("seen {id}"),
+        Change::Missed(row) => format!("missed {} {}", row.spot.0, row.id),
+        Change::Absent(row) => format!("absent {} {:?}", row.user, row.absence),
         Change::Posted(row) => format!("posted {} {:?}", row.id, row.seq),
         Change::Entered { mouth, .. } => format!("entered {mouth:?}"),
         other => change_name(other).to_owned(),
@@ -231,6 +241,7 @@ pub(super) fn event_name(event: &Event) -> &'static str {
         Event::CommitFailed(_) => "commit failed",
         Event::Listed { .. } => "listed rows",
         Event::Posted { .. } => "posted rows",
+        Event::Missed { .. } => "missed rows",
         Event::Outbox { .. } => "outbox rows",
         Event::Visit { .. } => "visit",
         Event::Command { .. } => "command",

@@ -1,6 +1,6 @@
 //! The life of a gateway's process: it starts, is killed, is stopped and goes on.
 
-use intergroup_gateway::bridge::{Bridge, Config};
+use intergroup_gateway::bridge::{Bridge, Config, OfflineBounds};
 use intergroup_gateway::store::Store;
 
 use super::center::COMPANIES;
@@ -22,6 +22,7 @@ impl Firm {
             component: names::component(self.me),
             relay_window: net.center.plan.relay_window,
             entropy: net.rng.bytes32(),
+            offline: OfflineBounds { join_history: self.server.room.eyes.most, ..OfflineBounds::default() },
             ..Config::default()
         };
         let snapshot = g.disk.durable().load().expect("memory can be read");
@@ -55,6 +56,9 @@ impl Firm {
             net.coverage.note("crash point, gateway", "commit done, nobody told");
         }
         self.note_durable(net.now, kept);
+        if kept {
+            self.note_kept();
+        }
         let g = &mut self.gateway;
         g.disk.crash(if kept { usize::MAX } else { 0 });
         if let Some(link) = g.link.take() {

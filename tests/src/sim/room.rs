@@ -9,6 +9,7 @@ use intergroup_gateway::ids::{BareJid, MessageId, Mouth, Nick, OccupantId, Stanz
 
 use super::archive::{Archive, Author, Entry, text};
 use super::flavour::{Flavour, OccupantIds};
+use super::mail::Eyes;
 
 /// Who is in: a person, or one of ours in one life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub(super) struct Room {
     pub(super) archive: Archive,
     pub(super) most_occupants: usize,
     pub(super) members_only: bool,
+    pub(super) eyes: Eyes,
     /// Ids of what ours said here, for those who forge.
     pub(super) our_ids: Vec<MessageId>,
     /// Which occupant-ids are given now.
@@ -75,6 +77,7 @@ impl Room {
             affiliations: BTreeMap::new(),
             archive: Archive::default(),
             most_occupants: usize::MAX,
+            eyes: Eyes::default(),
             our_ids: Vec::new(),
             salt: 0,
         }
@@ -95,6 +98,7 @@ impl Room {
             return false;
         }
         self.occupants.push(Occupant { seat: seat.clone(), nick: nick.clone() });
+        self.eyes.comes(jid);
         self.show(&seat, nick, out);
         true
     }
@@ -135,6 +139,7 @@ impl Room {
         let at = self.find(&Seat::Person(jid.clone()))?;
         let occupant = self.occupants[at].clone();
         let entry = self.entry(&occupant, id, content, now);
+        self.is_seen(&entry);
         if archived {
             self.archive.push(&self.flavour, entry.clone());
         }
@@ -181,6 +186,7 @@ impl Room {
             self.occupants.clear();
         }
         self.occupants.retain(|o| matches!(o.seat, Seat::Ours(_)));
+        self.eyes.forget();
         if self.flavour.occupant_ids == OccupantIds::ChangeAtRestart {
             self.salt += 1;
         }
@@ -213,6 +219,7 @@ impl Room {
                     delayed: delay.is_some(),
                     ..self.entry(&occupant, id, Content::Speech(payload), now)
                 };
+                self.is_seen(&entry);
                 let mut message = entry.live();
                 if self.remade || !self.flavour.archive {
                     message.stanza_id = None;
@@ -222,7 +229,13 @@ impl Room {
                 }
                 self.tell_ears(&RoomEvent::Message(message), out);
             }
-            RoomAction::Tell { .. } | RoomAction::SetSubject { .. } => {}
+            RoomAction::Tell { .. } | RoomAction::SetSubject { .. } | RoomAction::Probe { .. } => {}
+            RoomAction::Send { to, id, payload, .. } => {
+                if self.flavour.poisonable && text(&payload).contains("poison") {
+                    return false;
+                }
+                self.eyes.mail.push((to, id, text(&payload)));
+            }
             RoomAction::Info { request } => {
                 let info = RoomInfo {
                     archive: !self.remade && self.flavour.archive,
@@ -350,6 +363,17 @@ impl Room {
     }
 
     // ------------------------------------------------------------
+
+    /// Whoever is in sees it.
+    fn is_seen(&mut self, entry: &Entry) {
+        if !matches!(entry.content, Content::Nothing) {
+            let people = self.occupants.iter().filter_map(|o| match &o.seat {
+                Seat::Person(jid) => Some(jid),
+                Seat::Ours(_) => None,
+            });
+            self.eyes.see(people, entry.text());
+        }
+    }
 
     /// A person is in.
     pub(super) fn holds(&self, jid: &BareJid) -> bool {

@@ -6,7 +6,7 @@ use intergroup_gateway::bridge::{
     Action, Affiliation, Answer, Event, Page, ReadFrom, RequestId, RoomAction, RoomEvent, Ticket,
 };
 use intergroup_gateway::ids::{MessageId, Nick, OccupantId};
-use intergroup_gateway::store::{Change, Checkpoint};
+use intergroup_gateway::store::{Change, Checkpoint, Spot};
 use intergroup_schemas::ids::{HistoryHash, N, Seq};
 use intergroup_schemas::link::{Decided, Relay, ResponseBody, SkipReason, Standing, ToCenter, ToGateway};
 
@@ -75,6 +75,12 @@ pub enum Broken {
     AnothersPartIsEdited,
     /// The room's members are not made to fit the list.
     RoomIsNotMadeToFit,
+    /// What was said for those who are away is let go of though somebody has missed it.
+    MissedIsTrimmed,
+    /// Who was away is not on disk.
+    AbsenceIsForgotten,
+    /// What goes to a person's address counts as taken when it is sent.
+    SentIsTaken,
 }
 
 impl Broken {
@@ -110,6 +116,9 @@ impl Broken {
         Broken::EditsAreNotDurable,
         Broken::AnothersPartIsEdited,
         Broken::RoomIsNotMadeToFit,
+        Broken::MissedIsTrimmed,
+        Broken::AbsenceIsForgotten,
+        Broken::SentIsTaken,
     ];
 }
 
@@ -134,6 +143,10 @@ pub(super) struct Saboteur {
     /// How far the mapping on its way to disk has come.
     settled: Seq,
     lists: ListSaboteur,
+    /// The last that was kept for those who are away, to go with the next commit.
+    kept: Option<Spot>,
+    /// The next fence is behind something that went to a person.
+    sent_mail: bool,
 }
 
 impl Saboteur {
@@ -223,6 +236,9 @@ impl Saboteur {
                     let group = super::company::GROUP;
                     changes.push(Change::OutboxTrim { group, upto: std::mem::take(&mut self.sent) });
                 }
+                if let Some(before) = self.kept.take() {
+                    changes.push(Change::MissedTrim { group: super::company::GROUP, before });
+                }
                 Some(Action::Commit { ticket, changes })
             }
             (Broken::OutboxTrimmedAtSend, Action::Link(stanza)) => {
@@ -253,6 +269,16 @@ impl Saboteur {
                 Some(Action::Room { room, action })
             }
             (Broken::PassedIsNotTold, Action::Link(ToCenter::Settled(s))) if s.upto < self.settled => None,
+            (Broken::SentIsTaken, Action::Room { room, action: RoomAction::Fence { request } }) if self.sent_mail => {
+                self.sent_mail = false;
+                let answer = Ok(Answer::Done);
+                extra.push(Event::Room { room, event: RoomEvent::Answer { request, answer } });
+                None
+            }
+            (Broken::SentIsTaken, Action::Room { room, action }) => {
+                self.sent_mail = matches!(action, RoomAction::Send { .. });
+                Some(Action::Room { room, action })
+            }
             (Broken::NoFence, Action::Room { room, action: RoomAction::Fence { request } }) => {
                 let answer = Ok(Answer::Done);
                 extra.push(Event::Room { room, event: RoomEvent::Answer { request, answer } });
@@ -283,6 +309,11 @@ impl Saboteur {
 
     fn change(&mut self, broken: Broken, change: Change) -> Option<Change> {
         match (broken, change) {
+            (Broken::AbsenceIsForgotten, Change::Absent(_)) => None,
+            (Broken::MissedIsTrimmed, Change::Missed(row)) => {
+                self.kept = Some(row.spot);
+                Some(Change::Missed(row))
+            }
             (Broken::UnmapDoesNotDrain, Change::Mapping(m)) => {
                 self.ending = m.ending.is_some();
                 Some(Change::Mapping(m))

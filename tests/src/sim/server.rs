@@ -84,6 +84,11 @@ impl Server {
         now + self.skew_ms
     }
 
+    /// Some of the live stream was lost.
+    pub(super) fn had_hole(&self) -> bool {
+        self.hole_until > 0
+    }
+
     /// The server hears that a connection has ended.
     pub(super) fn dead(&mut self, conn: ConnNo) {
         if let Some(conn) = self.conns.get_mut(&conn) {

@@ -15,8 +15,8 @@ use super::world::World;
 /// In this time, without faults, all rooms are shared.
 const SETUP_MS: i64 = 60_000;
 
-/// After so long without faults all must be well.
-const HEALING_MS: i64 = 400_000;
+/// After so long without faults all must be well: rooms' lists are read again within 450 seconds.
+const HEALING_MS: i64 = 500_000;
 
 /// What changes lists is drawn from a stream of its own.
 const LISTS: u64 = 0x6c69_7374;
@@ -26,6 +26,8 @@ const BY_COMMAND: u64 = 0x6279_636d;
 
 /// And whether the second company is a branch of the first.
 const BRANCHES: u64 = 0x6272_616e;
+/// What people see of it from another.
+const MAIL: u64 = 0x6d61_696c;
 
 /// How often one looks whether all is well.
 const LOOK_MS: i64 = 1000;
@@ -71,13 +73,15 @@ pub fn run(seed: u64, broken: Option<Broken>, trace: bool) -> Outcome {
         }
         Firm::new((me, plan.layout), flavour, rng.bytes32(), skew, by_command)
     });
-    let companies: Vec<Firm> = companies.collect();
+    let mut companies: Vec<Firm> = companies.collect();
+    let mut of_mail = Rng::new(seed ^ MAIL);
+    companies.iter_mut().for_each(|firm| firm.draw_mail(&mut of_mail));
     let mut world = World { net, companies, faults: Vec::new(), steps: 0 };
-    play(&mut world, &mut rng, &mut Rng::new(seed ^ LISTS));
+    play(&mut world, &mut rng, &mut Rng::new(seed ^ LISTS), &mut of_mail);
     Outcome { seed, violations: world.net.violations, coverage: world.net.coverage, steps: world.steps }
 }
 
-fn play(world: &mut World<Firm>, rng: &mut Rng, of_lists: &mut Rng) {
+fn play(world: &mut World<Firm>, rng: &mut Rng, of_lists: &mut Rng, of_mail: &mut Rng) {
     world.start(Vec::new());
     // Either all are there when the faults begin, or some are on their way in.
     let first = if rng.chance(250) { 1 } else { COMPANIES.len() };
@@ -107,6 +111,10 @@ fn play(world: &mut World<Firm>, rng: &mut Rng, of_lists: &mut Rng) {
     let mut faults = faults::of_the_whole(rng, span);
     if forgets {
         faults.push(faults::long_absence(rng, span));
+    }
+    if !faults.is_empty() {
+        let now = world.net.now;
+        world.companies.iter_mut().for_each(|firm| firm.will_strike_at_send(of_mail, now, span));
     }
     world.strike_later(faults);
     world.run(span + 10_000);

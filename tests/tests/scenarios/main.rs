@@ -8,6 +8,7 @@ mod members;
 mod moderation;
 mod nodes;
 mod number;
+mod offline;
 mod pair;
 mod redis;
 mod refusals;

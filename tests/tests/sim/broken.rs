@@ -61,4 +61,7 @@ each_is_noticed! {
     edits_not_durable: EditsAreNotDurable,
     anothers_part_is_edited: AnothersPartIsEdited,
     room_is_not_made_to_fit: RoomIsNotMadeToFit,
+    missed_is_trimmed: MissedIsTrimmed,
+    absence_is_forgotten: AbsenceIsForgotten,
+    sent_is_taken: SentIsTaken,
 }

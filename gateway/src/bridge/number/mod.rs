@@ -62,6 +62,14 @@ pub enum Visit {
         /// What it comes to by the payload table.
         content: Content,
     },
+    /// To have it among one's contacts, or not any more (RFC 6121 section 3): that shares presence with it.
+    Follow(bool),
+    /// A client is there, or is not any more.
+    Presence(bool),
+    /// Whether it is there (RFC 6121 section 4.3).
+    Probe,
+    /// A message that was sent to the visitor came back as an error.
+    Bounce(MessageId),
 }
 
 /// How commands are asked for.
@@ -97,6 +105,10 @@ pub enum VisitAnswer {
         /// The room.
         room: RoomJid,
     },
+    /// The group is a contact of the caller now, or is not any more; with its name.
+    Followed(Option<String>),
+    /// The group is there; with its name.
+    Present(String),
     /// It was not done.
     Refused(Declined),
 }
@@ -135,11 +147,15 @@ impl Bridge {
         let member = self.rooms.get(&group).and_then(|room| room.own_member(&self.cx, &account));
         let Some(member) = member else {
             self.cx.count("visitors-refused");
-            // To what asks for no answer none is given.
-            if !matches!(visit, Visit::Say { content: Content::Nothing | Content::Subject(_), .. }) {
-                self.answer(caller, VisitAnswer::Refused(Declined::unknown()));
-            }
-            return;
+            return match visit {
+                // To what asks for no answer none is given.
+                Visit::Say { content: Content::Nothing | Content::Subject(_), .. }
+                | Visit::Presence(_)
+                | Visit::Probe
+                | Visit::Bounce(_) => {}
+                Visit::Follow(_) => self.answer(caller, VisitAnswer::Followed(None)),
+                _ => self.answer(caller, VisitAnswer::Refused(Declined::unknown())),
+            };
         };
         let Some(mapping) = self.rooms.get(&group).map(|room| &room.mapping) else { return };
         match visit {
@@ -151,6 +167,9 @@ impl Bridge {
             Visit::Join => {
                 let (name, room) = (mapping.name.clone(), mapping.room.clone());
                 self.answer(caller, VisitAnswer::Moved { group, name, room });
+            }
+            Visit::Follow(_) | Visit::Presence(_) | Visit::Probe | Visit::Bounce(_) => {
+                self.contact(caller, group, &account, visit);
             }
             Visit::Members(span) => self.members(caller, group, span, None),
             Visit::Who => {
@@ -165,6 +184,27 @@ impl Bridge {
                     self.answer(caller, VisitAnswer::Refused(declined));
                 }
             }
+        }
+    }
+
+    /// What members do with the number as with any contact of theirs.
+    fn contact(&mut self, caller: Caller, group: GroupNumber, account: &BareJid, visit: Visit) {
+        let Some(user) = self.cx.config.user(account) else { return };
+        let mut name = String::new();
+        self.with(group, |room, cx| {
+            name.clone_from(&room.mapping.name);
+            match &visit {
+                Visit::Follow(follows) => room.is_followed(cx, &user, *follows),
+                Visit::Presence(available) => room.shares_presence(&user, &caller.from, *available),
+                Visit::Bounce(id) => room.delivery_bounced(cx, &user, id),
+                _ => {}
+            }
+        });
+        match visit {
+            Visit::Follow(follows) => self.answer(caller, VisitAnswer::Followed(follows.then_some(name))),
+            // So that whoever only says that they are there sees the group so, too.
+            Visit::Probe | Visit::Presence(true) => self.answer(caller, VisitAnswer::Present(name)),
+            _ => {}
         }
     }
 

@@ -283,6 +283,7 @@ impl Room {
             self.report(cx, Level::Info, "the room is in order again");
         }
         self.door.phase = Phase::CatchingUp;
+        self.presence_is_known(cx);
         // Who belongs to the group now comes before what was said meanwhile.
         self.read_members(cx);
     }

@@ -200,13 +200,15 @@ impl Room {
         let nick = message.nick.as_ref().and_then(|n| DisplayName::neutral(n.as_str()));
         let nick = nick.or_else(|| user.as_str().parse().ok()).unwrap_or_else(someone);
         let source = id.map(|id| source(&self.mapping.room, &id));
+        let said = (payload.clone(), message.nick.map_or_else(|| nick.to_string(), |nick| nick.to_string()));
         let payload = payload::mark_mentions(&payload, &self.puppets.names());
         if payload.len() > shared::PAYLOAD_BYTES {
             return self.refuse_here(cx, &author, Condition::TooLarge);
         }
         let at = message.stamp.unwrap_or(cx.now);
         let list = audience.list;
-        self.relay(cx, OutMessage { source, list, user, nick, at, late, payload });
+        self.relay(cx, OutMessage { source, list, user: user.clone(), nick, at, late, payload });
+        self.keep_own(cx, &user, &said.1, at, said.0);
     }
 
     /// The author of an archived message is somebody of whom nothing is known (yet).
@@ -268,7 +270,9 @@ impl Room {
             }
             let source = Some(source(&self.mapping.room, &row.id));
             let ParkedRow { list, nick, at, payload, .. } = row;
-            self.relay(cx, OutMessage { source, list, user, nick, at, late: true, payload });
+            let (author, said) = (nick.to_string(), payload.clone());
+            self.relay(cx, OutMessage { source, list, user: user.clone(), nick, at, late: true, payload });
+            self.keep_own(cx, &user, &author, at, said);
         }
     }
 

@@ -6,10 +6,12 @@
 //! The files, in the order in which a message meets them: `door` (our occupants enter), `reader` (the archive is read),
 //! `intake` (what of it crosses), `audience` (for whom it was said), `pace` (how fast), `outbox` (to the center), `stream` (from the
 //! center), `list` (who may speak), `members` (where that comes from), `post` (into the room), `puppets`, `by_number` (what is said to
-//! the group's number), `standing` (the companies are named), `notices` (authors are told), `ending`.
+//! the group's number), `away` (members who are not there), `standing` (the companies are named), `notices` (authors are told), `waiting` (for the link),
+//! `ending`.
 
 mod announcements;
 mod audience;
+mod away;
 mod by_number;
 mod door;
 mod ending;
@@ -26,6 +28,7 @@ mod puppets;
 mod reader;
 mod standing;
 mod stream;
+mod waiting;
 
 use std::collections::BTreeSet;
 
@@ -38,11 +41,12 @@ use super::context::Context;
 use super::event::{Answer, Refusal, RoomEvent};
 use super::status::RoomStatus;
 use crate::ids::{Account, Mouth, Nick, Who};
-use crate::store::{AttendanceRow, Change, Mapping, NoticeRow, OwnRow, Owner, ParkedRow, PostedRow};
+use crate::store::{AbsentRow, AttendanceRow, Change, Mapping, NoticeRow, OwnRow, Owner, ParkedRow, PostedRow, Spot};
 
 pub(super) use door::{cannot_close, unfit};
 pub use standing::StandingText;
 
+use away::Away;
 use by_number::ByNumber;
 use door::Door;
 use list::List;
@@ -96,6 +100,7 @@ struct Marks {
     decided: N,
     settled: Seq,
     hash: HistoryHash,
+    kept: Spot,
 }
 
 /// See the module.
@@ -115,6 +120,9 @@ pub(super) struct Room {
     subject: Subject,
     list: List,
     members: Members,
+    away: Away,
+    /// Something was said while there was no link.
+    said_unlinked: bool,
     /// What is on disk.
     durable: Marks,
     /// What will be when the commit under way is.
@@ -136,6 +144,7 @@ pub(super) struct Rows {
     pub(super) notices: Vec<NoticeRow>,
     pub(super) own: Vec<OwnRow>,
     pub(super) attendance: Vec<AttendanceRow>,
+    pub(super) absent: Vec<AbsentRow>,
 }
 
 impl Room {
@@ -155,6 +164,8 @@ impl Room {
             subject: Subject::default(),
             list: List::new(rows.own, now),
             members: Members::new(rows.attendance),
+            away: Away::new(rows.absent),
+            said_unlinked: false,
             durable: marks,
             flying: marks,
             era: 0,
@@ -197,8 +208,13 @@ impl Room {
         self.look(cx);
     }
 
-    pub(super) fn server_down(&mut self, cx: &mut Context) {
+    /// `blamed`: the server ended the stream for something that we sent.
+    pub(super) fn server_down(&mut self, cx: &mut Context, blamed: bool) {
+        if blamed {
+            self.suspect_deliveries(cx);
+        }
         self.forget_room(cx);
+        self.away.server_down();
         self.door.down();
     }
 
@@ -206,6 +222,7 @@ impl Room {
     fn forget_room(&mut self, cx: &mut Context) {
         self.people.all_gone();
         self.members.forget();
+        self.away.forget(cx);
         self.puppets.all_gone();
         self.archive.stop();
         self.subject.forget();
@@ -246,10 +263,17 @@ impl Room {
                 }
                 self.occupant_is_in(cx, nick.clone(), real, ours, occupant_id);
                 self.people.set_affiliation(&nick, affiliation);
+                if let Some(account) = self.people.real(&nick).cloned() {
+                    self.presence_changed(cx, &account);
+                }
             }
             RoomEvent::Gone { nick, how } => {
                 self.has_gone(cx, &nick, &how);
+                let account = self.people.real(&nick).cloned();
                 self.people.gone(&nick, &how);
+                if let Some(account) = account {
+                    self.presence_changed(cx, &account);
+                }
             }
             RoomEvent::Out { mouth, how } => {
                 if mouth.life == self.mapping.life {
@@ -259,11 +283,16 @@ impl Room {
                     }
                 }
             }
-            RoomEvent::Message(message) => self.live(cx, message),
+            RoomEvent::Message(message) => {
+                self.begin_hearing(cx, &message);
+                self.live(cx, message);
+                self.end_hearing();
+            }
             RoomEvent::Subject(text) => self.subject.heard(text),
             // A refusal that answers an older life says nothing of this one.
             RoomEvent::SayRefused { mouth, id, refusal } => {
                 if mouth.life == self.mapping.life {
+                    self.away.is_refused(&id);
                     self.was_refused(cx, &id, &refusal);
                 }
             }
@@ -294,6 +323,8 @@ impl Room {
             self.door_answered(cx, answer);
         } else if self.archive.awaits(request) {
             self.page_came(cx, answer);
+        } else if self.awaits_taking(request) {
+            self.portion_is_taken(cx, request, &answer);
         } else if !self.members_answered(cx, request, &answer) {
             self.member_set(cx, request, &answer);
         }
@@ -317,7 +348,8 @@ impl Room {
     }
 
     /// The mapping as it goes to disk.
-    pub(super) fn write(&mut self) -> Change {
+    pub(super) fn write(&mut self, now: Timestamp) -> Change {
+        self.note_heard(now);
         if self.may_offer() {
             self.mapping.offered = self.mapping.last_n;
         }
@@ -328,7 +360,11 @@ impl Room {
     /// The mapping that was written is on disk.
     pub(super) fn written(&mut self) {
         if self.flying.era == self.era {
+            let kept = self.durable.kept;
             self.durable = self.flying;
+            if self.durable.kept > kept {
+                self.kept_is_durable();
+            }
         }
     }
 
@@ -369,6 +405,8 @@ impl Room {
         self.watch_notices(cx);
         self.watch_standing(cx);
         self.watch_list(cx);
+        self.watch_away(cx);
+        self.watch_waiting(cx);
         self.watch_ending(cx);
     }
 
@@ -386,6 +424,8 @@ impl Room {
             self.notices.deadline(),
             self.ending.deadline(),
             self.members_deadline(),
+            self.away_deadline(),
+            self.waiting_deadline(cx),
         ];
         let always = [self.door.deadline(), self.list_deadline(cx)];
         inside.into_iter().filter(|_| in_room).chain(always).flatten().min()
@@ -431,6 +471,7 @@ impl Room {
             accounts: self.list.accounts(),
             list_repairs: self.list.repairs,
             own: self.own_people().len(),
+            offline: Some(self.offline_status()),
         }
     }
 
@@ -446,5 +487,13 @@ impl Room {
 }
 
 fn marks(m: &Mapping, era: u64) -> Marks {
-    Marks { era, n: m.last_n, offered: m.offered, decided: m.decided, settled: m.settled, hash: m.hash }
+    Marks {
+        era,
+        n: m.last_n,
+        offered: m.offered,
+        decided: m.decided,
+        settled: m.settled,
+        hash: m.hash,
+        kept: m.kept.next,
+    }
 }

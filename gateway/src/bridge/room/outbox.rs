@@ -91,6 +91,7 @@ impl Room {
     /// Gives a message its number and its row.
     pub(super) fn relay(&mut self, cx: &mut Context, said: OutMessage) {
         cx.count("relayed");
+        self.note_waiting(cx);
         self.queue(cx, Outgoing::Message(said));
     }
 

@@ -450,6 +450,9 @@ impl Room {
             }
             self.stream.passed = self.stream.passed.max(flight.seq);
             if flight.seq > self.mapping.settled {
+                if let (State::Done, What::Message(deliver), Some(id)) = (&flight.state, &flight.what, &flight.id) {
+                    self.keep_posted(cx, id.clone(), deliver);
+                }
                 (self.mapping.settled, self.mapping.hash) = (flight.seq, flight.hash);
                 self.remember_place();
                 cx.count("settled");

@@ -7,6 +7,7 @@ mod lists;
 mod members;
 mod mirror;
 mod number;
+mod offline;
 mod pace;
 mod refused;
 mod rig;

@@ -32,10 +32,8 @@ fn refusal(answers: &[VisitAnswer]) -> Option<&'static str> {
 }
 
 /// The center takes our message as entry `seq`, and the stream brings it by.
-fn takes(rig: &mut Rig, n: u64, seq: u64) {
-    let epoch = rig.bridge.hello()[0].epoch.clone();
-    let decided = Decided { group: GROUP, epoch: epoch.clone(), n: N(n), refused: Vec::new() };
-    rig.event(Event::Link(ToGateway::Decided(decided)));
+pub(super) fn takes(rig: &mut Rig, n: u64, seq: u64) {
+    let epoch = rig.decides(n);
     let own = Own { group: GROUP, seq: Seq(seq), key: OriginKey { epoch, n: N(n) } };
     rig.event(Event::Link(ToGateway::Own(own)));
 }

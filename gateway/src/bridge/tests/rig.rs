@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{GroupNumber, ListVersion, N, OriginKey, Seq};
+use intergroup_schemas::ids::{Epoch, GroupNumber, ListVersion, N, OriginKey, Seq};
 use intergroup_schemas::link::{
-    Deliver, GroupInfo, History, MemberInfo, Request, RequestBody, Response, ResponseBody, Resume, Standing, Timestamp,
-    ToCenter, ToGateway, Welcome, WelcomeGroup,
+    Decided, Deliver, GroupInfo, History, MemberInfo, Request, RequestBody, Response, ResponseBody, Resume, Standing,
+    Timestamp, ToCenter, ToGateway, Welcome, WelcomeGroup,
 };
 use intergroup_schemas::list::ListPage;
 
@@ -49,6 +49,14 @@ pub(super) struct Rig {
     pub(super) slow_archive: Option<Vec<(RequestId, ReadFrom)>>,
     pub(super) says: usize,
     pub(super) members_only: bool,
+    /// The room keeps an archive.
+    pub(super) archives: bool,
+    pub(super) offline: OfflineBounds,
+    /// What was sent to people's own addresses: to whom, the id, what.
+    pub(super) mail: Vec<(String, MessageId, String)>,
+    pub(super) probed: Vec<BareJid>,
+    /// Fences are held back.
+    pub(super) slow_fences: Option<Vec<RequestId>>,
     /// Nobody may close the room to others.
     pub(super) stays_open: bool,
     pub(super) affiliations: BTreeMap<BareJid, Affiliation>,
@@ -67,9 +75,10 @@ pub(super) fn room() -> RoomJid {
     RoomJid::from("talk@rooms.acme.test")
 }
 
-fn config(start: u8, standing: StandingText) -> Config {
+fn config(start: u8, standing: StandingText, offline: OfflineBounds) -> Config {
     Config {
         standing,
+        offline,
         domains: vec!["acme.test".into(), "acme.example".into()],
         entropy: [start; 32],
         ..Config::default()
@@ -79,7 +88,7 @@ fn config(start: u8, standing: StandingText) -> Config {
 impl Rig {
     pub(super) fn new() -> Self {
         let mut store = MemoryStore::new([9; 32]);
-        let bridge = Bridge::new(store.load().unwrap(), config(0, StandingText::default()));
+        let bridge = Bridge::new(store.load().unwrap(), config(0, StandingText::default(), OfflineBounds::default()));
         Self {
             bridge,
             store,
@@ -103,6 +112,11 @@ impl Rig {
             slow_archive: None,
             says: 0,
             members_only: false,
+            archives: true,
+            offline: OfflineBounds::default(),
+            mail: Vec::new(),
+            probed: Vec::new(),
+            slow_fences: None,
             stays_open: false,
             affiliations: BTreeMap::new(),
             put_out: Vec::new(),
@@ -192,7 +206,7 @@ impl Rig {
     /// The process dies and begins again from what is on disk; the server has not noticed.
     pub(super) fn crash(&mut self) {
         self.starts += 1;
-        self.bridge = Bridge::new(self.store.load().unwrap(), config(self.starts, self.standing));
+        self.bridge = Bridge::new(self.store.load().unwrap(), config(self.starts, self.standing, self.offline));
         self.sent.clear();
         self.told.clear();
     }
@@ -236,6 +250,10 @@ impl Rig {
                 Action::LoadOutbox { group, from, max } => {
                     let rows = self.store.outbox(group, from, max).unwrap();
                     self.bridge.handle(Event::Outbox { group, rows }, self.now);
+                }
+                Action::LoadMissed { group, from, max } => {
+                    let rows = self.store.missed(group, from, max).unwrap();
+                    self.bridge.handle(Event::Missed { group, rows }, self.now);
                 }
                 Action::LoadPosted { group, after } => {
                     let rows = self.store.posted(group, after).unwrap();
@@ -287,6 +305,14 @@ impl Rig {
         after
     }
 
+    /// The center has decided all up to `n`.
+    pub(super) fn decides(&mut self, n: u64) -> Epoch {
+        let epoch = self.bridge.hello()[0].epoch.clone();
+        let decided = Decided { group: GROUP, epoch: epoch.clone(), n: N(n), refused: Vec::new() };
+        self.event(Event::Link(ToGateway::Decided(decided)));
+        epoch
+    }
+
     pub(super) fn relays(&self) -> Vec<(u64, String)> {
         let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
         let relay = |s: &ToCenter| match s {
@@ -336,9 +362,20 @@ impl Rig {
     }
 
     pub(super) fn hears(&mut self, nick: &str, entry: &Archived) {
-        let message =
-            RoomMessage { nick: Some(Nick::from(nick)), real: None, ours: None, stamp: None, ..result(entry) };
+        let message = self.live(Some(Nick::from(nick)), entry);
         self.room_event(RoomEvent::Message(message));
+    }
+
+    /// A message as the ear gets it.
+    fn live(&self, nick: Option<Nick>, entry: &Archived) -> RoomMessage {
+        let archived = result(entry);
+        let stanza_id = archived.stanza_id.clone().filter(|_| self.archives);
+        RoomMessage { nick, real: None, ours: None, stamp: None, stanza_id, ..archived }
+    }
+
+    /// Somebody is not in the room any more.
+    pub(super) fn leaves(&mut self, nick: &str) {
+        self.room_event(RoomEvent::Gone { nick: Nick::from(nick), how: Gone::Left });
     }
 
     pub(super) fn answer(&mut self, request: RequestId, answer: Answer) {
@@ -350,7 +387,7 @@ impl Rig {
         let event = match action {
             RoomAction::Info { request } => {
                 let info = RoomInfo {
-                    archive: true,
+                    archive: self.archives,
                     occupant_ids: false,
                     members_only: self.members_only,
                     persistent: true,
@@ -358,6 +395,9 @@ impl Rig {
                     non_anonymous: false,
                 };
                 return self.answer(request, Answer::Info(info));
+            }
+            RoomAction::Fence { request } if self.slow_fences.is_some() => {
+                return self.slow_fences.iter_mut().for_each(|held| held.push(request));
             }
             RoomAction::Fence { request }
             | RoomAction::Ping { request, .. }
@@ -396,6 +436,12 @@ impl Rig {
                 self.inside.remove(&mouth);
                 return;
             }
+            RoomAction::Send { to, id, payload, prefix, .. } => {
+                let text = String::from_utf8_lossy(&payload).replace("<body>", "").replace("</body>", "");
+                let text = format!("{}{text}", prefix.unwrap_or_else(|| Arc::from("")));
+                return self.mail.push((to.to_string(), id, text));
+            }
+            RoomAction::Probe { to, .. } => return self.probed.push(to),
             RoomAction::SetSubject { text, .. } => return self.subjects.push(text),
             RoomAction::Tell { nick, text, .. } => return self.told.push((nick, text)),
             RoomAction::Say { mouth, id, payload, prefix, .. } => {
@@ -415,7 +461,7 @@ impl Rig {
                         return;
                     }
                     let nick = self.inside.get(&mouth).cloned();
-                    RoomEvent::Message(RoomMessage { nick, real: None, ours: None, stamp: None, ..result(&entry) })
+                    RoomEvent::Message(self.live(nick, &entry))
                 }
             }
         };

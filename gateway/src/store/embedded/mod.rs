@@ -16,7 +16,7 @@ use intergroup_schemas::ids::{AccountId, GroupNumber, N, Seq};
 use intergroup_schemas::list::AccountRow;
 use rusqlite::Connection;
 
-use super::{Change, OutboxRow, PostedRow, Snapshot, Store, StoreError};
+use super::{Change, MissedRow, OutboxRow, PostedRow, Snapshot, Spot, Store, StoreError};
 
 /// See the module.
 #[derive(Debug)]
@@ -72,6 +72,10 @@ impl Store for EmbeddedStore {
         max: usize,
     ) -> Result<Vec<AccountRow>, StoreError> {
         read::listed(&self.db, group, after, max)
+    }
+
+    fn missed(&mut self, group: GroupNumber, from: Spot, max: usize) -> Result<Vec<MissedRow>, StoreError> {
+        read::missed(&self.db, group, from, max)
     }
 
     fn figures(&self) -> Vec<(&'static str, u64)> {

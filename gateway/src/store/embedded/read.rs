@@ -10,11 +10,11 @@ use intergroup_schemas::link::Timestamp;
 use intergroup_schemas::list::{AccountRow, Listed, Role};
 use rusqlite::{Connection, Params, Row, params};
 
-use crate::ids::{BareJid, Life, MessageId, Mouth, OccupantId, StanzaId};
+use crate::ids::{BareJid, Life, MessageId, Mouth, Nick, OccupantId, StanzaId};
 use crate::store::text::{damaged, who};
 use crate::store::{
-    AttendanceRow, Generation, Mapping, NoticeRow, OutMessage, OutboxRow, Outgoing, OwnRow, Owner, ParkedRow,
-    PostedRow, Snapshot, StoreError,
+    AbsentRow, AttendanceRow, Generation, Mapping, MissedRow, NoticeRow, OutMessage, OutboxRow, Outgoing, OwnRow,
+    Owner, ParkedRow, PostedRow, Snapshot, Spot, StoreError,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -104,6 +104,11 @@ pub(super) fn snapshot(db: &Connection) -> Result<Snapshot> {
             let (day, barred) = (row.get("day")?, row.get("barred")?);
             Ok(AttendanceRow { group: group(row)?, user: parsed(row, "user")?, day, barred })
         })?,
+        absent: rows(db, "SELECT * FROM absent ORDER BY grp, user", [], |row| {
+            let absence = row.get_ref("absence")?.as_str().map_err(damaged)?;
+            let absence = serde_json::from_str(absence).map_err(|e| damaged(format!("absence: {e}")))?;
+            Ok(AbsentRow { group: group(row)?, user: parsed(row, "user")?, absence })
+        })?,
         own: rows(db, "SELECT * FROM own ORDER BY grp, user", [], |row| {
             Ok(OwnRow {
                 group: group(row)?,
@@ -175,6 +180,22 @@ pub(super) fn listed(
     rows(db, sql, params![of.0.cast_signed(), enterprise, user, limit], |row| {
         let account = AccountId { enterprise: parsed(row, "enterprise")?, user: parsed(row, "user")? };
         Ok(AccountRow { account, version: ListVersion(number(row, "version")?), listed: listed_as(row)? })
+    })
+}
+
+pub(super) fn missed(db: &Connection, of: GroupNumber, from: Spot, max: usize) -> Result<Vec<MissedRow>> {
+    let limit = i64::try_from(max).unwrap_or(i64::MAX);
+    let sql = "SELECT * FROM missed WHERE grp = ? AND spot >= ? ORDER BY spot LIMIT ?";
+    rows(db, sql, params![of.0.cast_signed(), from.0.cast_signed(), limit], |row| {
+        Ok(MissedRow {
+            group: of,
+            spot: Spot(number(row, "spot")?),
+            id: MessageId(text(row, "id")?),
+            user: parsed_if(row, "user")?,
+            author: Nick(text(row, "author")?),
+            at: Timestamp(row.get("at")?),
+            payload: bytes(row, "payload")?,
+        })
     })
 }
 

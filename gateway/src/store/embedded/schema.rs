@@ -8,7 +8,7 @@ use crate::store::StoreError;
 /// Marks the file as ours (`PRAGMA application_id`): "IGgw".
 const APPLICATION: i64 = 0x4947_6777;
 /// The version of the tables (`PRAGMA user_version`).
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 /// How long another process that reads the file (an administrator's look) may hold a commit up, in milliseconds.
 const BUSY_MS: i64 = 5000;
 
@@ -48,6 +48,14 @@ CREATE TABLE attendance (grp INTEGER NOT NULL, user TEXT NOT NULL, day INTEGER N
 /// From version 4 to 5: which accounts are on the list for the room here. Until then all were.
 const HERE: &str = "ALTER TABLE own ADD COLUMN here INTEGER NOT NULL DEFAULT 1;";
 
+/// From version 5 to 6: what was said while members were away.
+const ABSENT: &str = "
+CREATE TABLE missed (grp INTEGER NOT NULL, spot INTEGER NOT NULL, id TEXT NOT NULL, user TEXT, author TEXT NOT NULL,
+    at INTEGER NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (grp, spot)) STRICT, WITHOUT ROWID;
+CREATE TABLE absent (grp INTEGER NOT NULL, user TEXT NOT NULL, absence TEXT NOT NULL, PRIMARY KEY (grp, user))
+    STRICT, WITHOUT ROWID;
+";
+
 /// From version 2 to 3: the user lists are kept here, too.
 const LISTS: &str = "
 CREATE TABLE own (grp INTEGER NOT NULL, user TEXT NOT NULL, display TEXT, role TEXT, n INTEGER, PRIMARY KEY (grp, user))
@@ -55,6 +63,9 @@ CREATE TABLE own (grp INTEGER NOT NULL, user TEXT NOT NULL, display TEXT, role T
 CREATE TABLE listed (grp INTEGER NOT NULL, enterprise TEXT NOT NULL, user TEXT NOT NULL, version INTEGER NOT NULL,
     display TEXT NOT NULL, role TEXT NOT NULL, PRIMARY KEY (grp, enterprise, user)) STRICT, WITHOUT ROWID;
 ";
+
+/// What each version has added to the one before, from version 2 on.
+const STEPS: [&str; 5] = [EDITS, LISTS, ATTENDANCE, HERE, ABSENT];
 
 pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
     db.pragma_update(None, "journal_mode", "WAL")?;
@@ -65,10 +76,7 @@ pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
     match (pragma("application_id")?, pragma("user_version")?) {
         (0, 0) => make(db),
         (APPLICATION, VERSION) => Ok(()),
-        (APPLICATION, 1) => migrate(db, &[EDITS, LISTS, ATTENDANCE, HERE]),
-        (APPLICATION, 2) => migrate(db, &[LISTS, ATTENDANCE, HERE]),
-        (APPLICATION, 3) => migrate(db, &[ATTENDANCE, HERE]),
-        (APPLICATION, 4) => migrate(db, &[HERE]),
+        (APPLICATION, older @ 1..VERSION) => migrate(db, &STEPS[usize::try_from(older - 1).unwrap_or_default()..]),
         (APPLICATION, newer) if newer > VERSION => Err(StoreError(format!(
             "the store has format {newer}, this program knows {VERSION}: install the version that wrote it, or a newer one"
         ))),
@@ -87,10 +95,7 @@ fn make(db: &Connection) -> Result<(), StoreError> {
     SystemRandom::new().fill(&mut key).map_err(|_| StoreError("the system gives no random numbers".into()))?;
     let tx = db.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
-    tx.execute_batch(EDITS)?;
-    tx.execute_batch(LISTS)?;
-    tx.execute_batch(ATTENDANCE)?;
-    tx.execute_batch(HERE)?;
+    tx.execute_batch(&STEPS.concat())?;
     tx.execute("INSERT INTO meta (id, message_key) VALUES (1, ?)", params![key])?;
     tx.pragma_update(None, "application_id", APPLICATION)?;
     tx.pragma_update(None, "user_version", VERSION)?;

@@ -12,8 +12,21 @@ fn int(n: u64) -> i64 {
 }
 
 /// Every table with rows of a group.
-const OF_A_GROUP: [&str; 11] =
-    ["mapping", "outbox", "seen", "posted", "occupant", "parked", "entered", "notice", "own", "listed", "attendance"];
+const OF_A_GROUP: [&str; 13] = [
+    "mapping",
+    "outbox",
+    "seen",
+    "posted",
+    "occupant",
+    "parked",
+    "entered",
+    "notice",
+    "own",
+    "listed",
+    "attendance",
+    "missed",
+    "absent",
+];
 
 pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
     let grp = |group: GroupNumber| int(group.0);
@@ -126,6 +139,31 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Result<(), StoreEr
         )?,
         Change::AttendanceGone { group, user } => {
             run("DELETE FROM attendance WHERE grp = ? AND user = ?", params![grp(*group), user.as_str()])?
+        }
+        Change::Missed(r) => run(
+            "INSERT OR REPLACE INTO missed (grp, spot, id, user, author, at, payload) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            params![
+                grp(r.group),
+                int(r.spot.0),
+                r.id.as_str(),
+                r.user.as_ref().map(|user| user.as_str()),
+                r.author.as_str(),
+                r.at.0,
+                r.payload.as_ref()
+            ],
+        )?,
+        Change::MissedTrim { group, before } => {
+            run("DELETE FROM missed WHERE grp = ? AND spot < ?", params![grp(*group), int(before.0)])?
+        }
+        Change::Absent(r) if r.absence.is_nothing() => {
+            run("DELETE FROM absent WHERE grp = ? AND user = ?", params![grp(r.group), r.user.as_str()])?
+        }
+        Change::Absent(r) => {
+            let absence = serde_json::to_string(&r.absence).map_err(|e| StoreError(e.to_string()))?;
+            run(
+                "INSERT OR REPLACE INTO absent (grp, user, absence) VALUES (?, ?, ?)",
+                params![grp(r.group), r.user.as_str(), absence],
+            )?
         }
         Change::Own(r) if r.listed.is_none() && r.n.is_none() => {
             run("DELETE FROM own WHERE grp = ? AND user = ?", params![grp(r.group), r.user.as_str()])?

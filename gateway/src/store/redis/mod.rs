@@ -14,16 +14,17 @@ use intergroup_schemas::ids::{AccountId, GroupNumber, N, Seq};
 use intergroup_schemas::list::AccountRow;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::{Change, OutboxRow, PostedRow, Snapshot, Store, StoreError};
+use super::{Change, MissedRow, OutboxRow, PostedRow, Snapshot, Spot, Store, StoreError};
 
 /// What the store is, as it is written under its prefix.
 const KIND: &str = "gateway";
 /// The version of the rows. `FORMAT.md` describes them.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The tables, by the letter with which the keys of their rows begin. What a snapshot does not want sorts behind the rest.
 mod table {
     pub(super) const MAPPING: u8 = b'M';
+    pub(super) const ABSENT: u8 = b'A';
     pub(super) const ATTENDANCE: u8 = b'a';
     pub(super) const OCCUPANT: u8 = b'c';
     pub(super) const ENTERED: u8 = b'e';
@@ -33,6 +34,7 @@ mod table {
     pub(super) const POSTED: u8 = b'p';
     pub(super) const SEEN: u8 = b's';
     pub(super) const POSTED_AT: u8 = b'w';
+    pub(super) const MISSED: u8 = b'v';
     pub(super) const POSTED_SEQ: u8 = b'x';
     pub(super) const OUTBOX: u8 = b'y';
     pub(super) const LISTED: u8 = b'z';
@@ -77,7 +79,7 @@ impl Store for RedisStore {
     fn load(&mut self) -> Result<Snapshot, StoreError> {
         let mut all = Snapshot { key: self.key, ..Snapshot::default() };
         for group in self.engine.groups()? {
-            let rows = self.engine.rows(Slot::Group(group), &Key::of(0), &Key::of(table::POSTED_AT))?;
+            let rows = self.engine.rows(Slot::Group(group), &Key::of(0), &Key::of(table::MISSED))?;
             read::group(&mut all, GroupNumber(group), &rows)?;
         }
         Ok(all)
@@ -119,6 +121,12 @@ impl Store for RedisStore {
         let from = after.map_or(list.clone(), |account| write::listed_key(account).behind());
         let rows = self.engine.page(slot(group), &from, &list.end(), max)?;
         rows.iter().map(read::listed).collect()
+    }
+
+    fn missed(&mut self, group: GroupNumber, from: Spot, max: usize) -> Result<Vec<MissedRow>, StoreError> {
+        let missed = Key::of(table::MISSED);
+        let rows = self.engine.page(slot(group), &missed.clone().number(from.0), &missed.end(), max)?;
+        rows.iter().map(|row| read::missed(group, row)).collect()
     }
 
     fn figures(&self) -> Vec<(&'static str, u64)> {

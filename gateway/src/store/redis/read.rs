@@ -11,8 +11,8 @@ use super::{Seen, table};
 use crate::ids::{BareJid, Life, MessageId, Mouth, OccupantId, StanzaId};
 use crate::store::text::{damaged, who};
 use crate::store::{
-    AttendanceRow, Generation, Mapping, NoticeRow, OutMessage, OutboxRow, Outgoing, OwnRow, Owner, ParkedRow,
-    PostedRow, Snapshot, StoreError,
+    AbsentRow, AttendanceRow, Generation, Mapping, MissedRow, NoticeRow, OutMessage, OutboxRow, Outgoing, OwnRow,
+    Owner, ParkedRow, PostedRow, Snapshot, Spot, StoreError,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -85,6 +85,11 @@ pub(super) fn group(all: &mut Snapshot, group: GroupNumber, rows: &[Row]) -> Res
                 let (day, barred) = json(row, row.value())?;
                 all.attendance.push(AttendanceRow { group, user: user.parse().map_err(damaged)?, day, barred });
             }
+            table::ABSENT => {
+                let [user] = parts(row, 0)?;
+                let absence = json(row, row.value())?;
+                all.absent.push(AbsentRow { group, user: user.parse().map_err(damaged)?, absence });
+            }
             table::OWN => {
                 let [user] = parts(row, 0)?;
                 let (listed, n, here) = json(row, row.value())?;
@@ -126,6 +131,13 @@ pub(super) fn outbox(group: GroupNumber, row: &Row) -> Result<OutboxRow> {
         }
     };
     Ok(OutboxRow { group, n: N(number(row)?), what })
+}
+
+pub(super) fn missed(group: GroupNumber, row: &Row) -> Result<MissedRow> {
+    let (head, payload) = split(row.value());
+    let (id, user, author, at) = json::<(String, _, _, _)>(row, head)?;
+    let (spot, id) = (Spot(number(row)?), MessageId::from(id.as_str()));
+    Ok(MissedRow { group, spot, id, user, author, at, payload: payload.unwrap_or_default() })
 }
 
 pub(super) fn listed(row: &Row) -> Result<AccountRow> {

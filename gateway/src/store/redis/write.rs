@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{slot, table};
 use crate::store::text::who_text;
-use crate::store::{Change, OutMessage, OutboxRow, Outgoing, Owner, ParkedRow, PostedRow, StoreError};
+use crate::store::{Change, MissedRow, OutMessage, OutboxRow, Outgoing, Owner, ParkedRow, PostedRow, StoreError};
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|e| StoreError(e.to_string()))
@@ -74,6 +74,18 @@ pub(super) fn apply(rows: &mut Batch, change: &Change, place: (u64, u64)) -> Res
             rows.put(slot, key(table::ATTENDANCE).text(row.user.as_str()), json(&(row.day, row.barred))?);
         }
         Change::AttendanceGone { user, .. } => rows.delete(slot, key(table::ATTENDANCE).text(user.as_str())),
+        Change::Missed(row) => {
+            let MissedRow { spot, id, user, author, at, payload, .. } = row;
+            let value = json_and(&(id.as_str(), user, author, at), payload)?;
+            rows.put(slot, key(table::MISSED).number(spot.0), value);
+        }
+        Change::MissedTrim { before, .. } => {
+            rows.delete_range(slot, key(table::MISSED), key(table::MISSED).number(before.0));
+        }
+        Change::Absent(row) if row.absence.is_nothing() => {
+            rows.delete(slot, key(table::ABSENT).text(row.user.as_str()));
+        }
+        Change::Absent(row) => rows.put(slot, key(table::ABSENT).text(row.user.as_str()), json(&row.absence)?),
         Change::Own(row) if row.listed.is_none() && row.n.is_none() => {
             rows.delete(slot, key(table::OWN).text(row.user.as_str()));
         }

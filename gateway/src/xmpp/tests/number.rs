@@ -1,10 +1,11 @@
 //! Groups' own addresses: what is asked as clients ask it, and the answers as they stand on the stream.
 
 use intergroup_schemas::ids::{AccountId, GroupNumber, ListVersion};
+use intergroup_schemas::link::Timestamp;
 use intergroup_schemas::list::Role;
 
 use super::*;
-use crate::bridge::{Caller, CommandsOf, Declined, Mark, Member, MemberAt, Members, Visit, VisitAnswer};
+use crate::bridge::{Caller, CommandsOf, Declined, Mark, Member, MemberAt, Members, RoomAction, Visit, VisitAnswer};
 use crate::payload::{COMPONENT, parse};
 
 const NUMBER: &str = "10001@groups.acme.test";
@@ -127,19 +128,71 @@ fn messages_and_joins_reach_the_bridge_and_errors_nobody() {
     assert!(matches!(visit, Visit::Join) && &*caller.to == "10001@groups.acme.test/Alice" && caller.id.is_empty());
     for nothing in [
         format!("<message type='error' from='{ALICE}' to='{NUMBER}'><body>x</body></message>"),
+        format!("<presence type='error' from='{ALICE}' to='{NUMBER}'/>"),
         format!("<message type='headline' from='{ALICE}' to='{NUMBER}'><body>x</body></message>"),
-        format!("<presence from='{ALICE}' to='{NUMBER}'/>"),
-        format!("<presence type='unavailable' from='{ALICE}' to='{NUMBER}/Alice'/>"),
-        format!("<presence type='subscribe' from='{ALICE}' to='{NUMBER}'/>"),
         format!("<iq type='result' id='x' from='{ALICE}' to='{NUMBER}'/>"),
         format!("<message from='{EAR}' to='{NUMBER}'><body>from ourselves</body></message>"),
     ] {
         assert!(told(&mut link, &nothing).is_none() && link.0.out.is_empty(), "{nothing}");
     }
+    for (stanza, means) in [
+        (format!("<presence from='{ALICE}' to='{NUMBER}'/>"), Visit::Presence(true)),
+        (format!("<presence type='unavailable' from='{ALICE}' to='{NUMBER}/Alice'/>"), Visit::Presence(false)),
+        (format!("<presence type='subscribe' from='{ALICE}' to='{NUMBER}'/>"), Visit::Follow(true)),
+        (format!("<presence type='unsubscribe' from='{ALICE}' to='{NUMBER}'/>"), Visit::Follow(false)),
+        (format!("<presence type='probe' from='{ALICE}' to='{NUMBER}'/>"), Visit::Probe),
+        (format!("<message type='error' id='m7' from='{ALICE}' to='{NUMBER}'/>"), Visit::Bounce("m7".into())),
+    ] {
+        let (_, group, visit) = told(&mut link, &stanza).unwrap();
+        assert_eq!((format!("{visit:?}"), group), (format!("{means:?}"), Some(GroupNumber(10_001))));
+    }
     // Nor does what a room passes on.
     let mut link = Link::seated();
     let passed_on = format!("<message from='{ROOM}/Eve' to='{NUMBER}' type='chat'><body>x</body></message>");
     assert!(told(&mut link, &passed_on).is_none() && link.0.out.is_empty());
+}
+
+#[test]
+fn a_group_is_a_contact_like_any_other() {
+    let mut link = Link::new();
+    let followed = answered(&mut link, "presence", NUMBER, VisitAnswer::Followed(Some("A & B".into())));
+    let bare = "alice@acme.test";
+    assert_eq!(
+        followed,
+        format!(
+            "<presence type='subscribed' from='{NUMBER}' to='{bare}'></presence>\
+             <presence type='subscribe' from='{NUMBER}' to='{bare}'></presence>\
+             <presence from='{NUMBER}' to='{bare}'><status>A &amp; B</status></presence>"
+        )
+    );
+    let gone = answered(&mut link, "presence", NUMBER, VisitAnswer::Followed(None));
+    assert_eq!(gone, format!("<presence type='unsubscribed' from='{NUMBER}' to='{bare}'></presence>"));
+    let present = answered(&mut link, "presence", NUMBER, VisitAnswer::Present("A".into()));
+    assert_eq!(present, format!("<presence from='{NUMBER}' to='{ALICE}'><status>A</status></presence>"));
+}
+
+#[test]
+fn what_somebody_missed_goes_to_their_own_address_with_its_time() {
+    let mut link = Link::new();
+    let action = RoomAction::Send {
+        group: GroupNumber(10_001),
+        to: "alice@acme.test".into(),
+        id: "m1".into(),
+        payload: "<body>a &lt; b</body><delay xmlns='urn:xmpp:delay' stamp='x'/>".into(),
+        prefix: Some("Bob (Globex): ".into()),
+        delay: Some(Timestamp(0)),
+    };
+    link.0.act(&ROOM.into(), action);
+    assert_eq!(
+        std::mem::take(&mut link.0.out),
+        format!(
+            "<message type='chat' from='{NUMBER}' to='alice@acme.test' id='m1'><body>Bob (Globex): a &lt; b</body>\
+             <origin-id xmlns='urn:xmpp:sid:0' id='m1'/>\
+             <delay xmlns='urn:xmpp:delay' from='{NUMBER}' stamp='1970-01-01T00:00:00.000Z'/></message>"
+        )
+    );
+    link.0.act(&ROOM.into(), RoomAction::Probe { group: GroupNumber(10_001), to: "alice@acme.test".into() });
+    assert_eq!(link.0.out, format!("<presence type='probe' from='{NUMBER}' to='alice@acme.test'></presence>"));
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(super) struct Own {
     /// Accounts whose last edit is decided and has not come by in the stream, with what came by instead: earlier edits, which
     /// the stream is still at.
     settling: BTreeMap<UserId, Option<AccountEdit>>,
+    /// Who came onto the list or went off it since that was asked last.
+    touched: BTreeSet<UserId>,
 }
 
 impl Own {
@@ -46,6 +48,9 @@ impl Own {
     }
 
     fn set(&mut self, user: &UserId, listed: Option<&Listed>) {
+        if self.people.contains_key(user) != listed.is_some() {
+            self.touched.insert(user.clone());
+        }
         match listed {
             Some(listed) => drop(self.people.insert(user.clone(), listed.clone())),
             None => {
@@ -65,6 +70,11 @@ impl Room {
     /// How a person stands on the list.
     pub(in crate::bridge) fn own_listed(&self, user: &UserId) -> Option<&Listed> {
         self.list.own.people.get(user)
+    }
+
+    /// See [`Own::touched`].
+    pub(in crate::bridge::room) fn take_touched(&mut self) -> BTreeSet<UserId> {
+        std::mem::take(&mut self.list.own.touched)
     }
 
     /// Whether an account is one of the company's members of the group, and as what. As long as the company has never edited the
