@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use intergroup_gateway::bridge::{Command, CommandId, Event};
 use intergroup_gateway::ids::{BareJid, MessageId};
-use intergroup_gateway::store::{Change, Offline, Store};
+use intergroup_gateway::store::{Change, Offline, OwnRow, Store};
 
 use super::archive::text;
 use super::center::COMPANIES;
@@ -137,8 +137,11 @@ impl Firm {
             return;
         }
         let own = self.gateway.disk.durable().load().expect("memory can be read").own;
-        for (user, name) in USERS.iter().enumerate().take(STRANGER) {
-            let listed = own.iter().any(|row| row.group == GROUP && row.user.as_str() == *name && row.listed.is_some());
+        for user in 0..STRANGER {
+            let id = self.layout.user_id(self.me, user);
+            // For the room of another branch alone they have none here that they could be away from.
+            let is_here = |row: &OwnRow| row.user.as_str() == id && row.listed.is_some() && row.here;
+            let listed = own.iter().any(|row| row.group == GROUP && is_here(row));
             let (room, jid) = (&self.server.room, names::jid(self.me, user));
             if listed && !room.holds(&jid) {
                 let owed = kept.iter().filter(|text| room.eyes.is_owed(&jid, text));
@@ -178,8 +181,10 @@ pub(super) fn complaints(world: &World<Firm>, out: &mut Vec<String>) {
             if !seen && mails == 0 {
                 out.push(format!("{name}: {} never got {text}", USERS[*user]));
             }
-            // In a room without archive something may be kept before it is said, and be seen by who comes between.
-            if calm && (mails > 1 || (seen && mails > 0 && room.flavour.archive)) {
+            // In a room without archive something may be kept before it is said, and be seen by who comes between; and who comes
+            // while the archive is being read is shown what is only then kept for them.
+            let exact = room.flavour.archive && room.eyes.most == 0;
+            if calm && (mails > 1 || (seen && mails > 0 && exact)) {
                 out.push(format!("{name}: {} got {text} {mails} times besides the room: {seen}", USERS[*user]));
             }
         }

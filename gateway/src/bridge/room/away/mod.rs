@@ -134,10 +134,11 @@ impl Room {
         // come to the room, so that whoever is here has not seen it either.
         let heard = self.mapping.kept.heard;
         self.away.known = true;
-        let off = |user: &&UserId| self.own_listed(user).is_none();
+        let off = |user: &&UserId| !self.belongs_here(cx, user);
         let strays: Vec<_> = self.away.people.keys().filter(off).cloned().collect();
         strays.iter().for_each(|user| self.forget_absence(cx, user));
-        for user in self.own_people().keys().cloned().collect::<Vec<_>>() {
+        let members = self.own_people().keys().filter(|user| self.belongs_here(cx, user));
+        for user in members.cloned().collect::<Vec<_>>() {
             self.look_for(cx, &user, heard, true);
         }
         self.mapping.kept.heard = self.mapping.kept.next;
@@ -206,7 +207,7 @@ impl Room {
     pub(super) fn presence_changed(&mut self, cx: &mut Context, account: &BareJid) {
         if self.away.known
             && self.keeps_missed()
-            && let Some(user) = cx.config.user(account).filter(|user| self.own_listed(user).is_some())
+            && let Some(user) = cx.config.user(account).filter(|user| self.belongs_here(cx, user))
         {
             let heard = self.heard(cx.now);
             self.look_for(cx, &user, heard, false);
@@ -228,7 +229,7 @@ impl Room {
     /// Whoever came onto the list, or went off it.
     fn follow_list(&mut self, cx: &mut Context) {
         for user in self.take_touched() {
-            if self.own_listed(&user).is_none() {
+            if !self.belongs_here(cx, &user) {
                 self.forget_absence(cx, &user);
             } else if self.away.known {
                 let heard = self.heard(cx.now);
@@ -377,12 +378,10 @@ impl Room {
 
     /// The ear hears something live: from now on the room shows it to whoever comes.
     pub(super) fn begin_hearing(&mut self, cx: &Context, message: &RoomMessage) {
-        if self.keeps_missed() {
-            let speaker = message.nick.as_ref().map(|nick| self.people.speaker(nick));
-            let ours = matches!(speaker, Some(Speaker::Ours(_)));
-            let id = message.id.as_ref().filter(|_| ours);
-            self.away.history.hears(id, &message.content, cx.config.offline.join_history);
-        }
+        let speaker = message.nick.as_ref().map(|nick| self.people.speaker(nick));
+        let ours = matches!(speaker, Some(Speaker::Ours(_)));
+        let id = message.id.as_ref().filter(|_| ours);
+        self.away.history.hears(id, &message.content, cx.config.offline.join_history);
     }
 
     /// What was heard has been dealt with.

@@ -119,6 +119,7 @@ impl Room {
     /// The room here has this account as a member, or a command here named it.
     pub(in crate::bridge::room) fn is_for_here(&mut self, cx: &mut Context, user: &UserId) {
         if self.list.own.people.contains_key(user) && self.list.own.here.insert(user.clone()) {
+            self.list.own.touched.insert(user.clone());
             self.write_own(cx, user);
         }
     }
@@ -128,6 +129,11 @@ impl Room {
     pub(in crate::bridge::room) fn is_ours_to_remove(&self, cx: &Context, user: &UserId) -> bool {
         let alone = cx.enterprise().is_some() && !self.shares_part(cx) && !self.list_is_ahead();
         alone || self.list.own.here.contains(user)
+    }
+
+    /// Whether an account is on the list, and not for the room of another gateway of ours alone.
+    pub(in crate::bridge::room) fn belongs_here(&self, cx: &Context, user: &UserId) -> bool {
+        self.own_listed(user).is_some() && (!self.shares_part(cx) || self.list.own.here.contains(user))
     }
 
     /// Another gateway of the enterprise belongs to the group, too.
