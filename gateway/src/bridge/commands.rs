@@ -18,7 +18,7 @@ use super::number::{Listing, Wait};
 use super::room::{Room, Rows, cannot_close, unfit};
 use super::status::Status;
 use crate::ids::{Life, Mouth, RoomJid, Who};
-use crate::store::{Change, Ending, Generation, Mapping, Offline, Source};
+use crate::store::{Change, Ending, Generation, Mapping, Source};
 
 /// Commands that are not answered yet.
 #[derive(Debug, Default)]
@@ -97,7 +97,7 @@ pub(super) fn refused(text: impl Into<String>) -> Reply {
 
 const NO_LINK: &str = "there is no link to the center now: try again when `status` shows that it is up";
 
-fn no_room(group: GroupNumber) -> Reply {
+pub(super) fn no_room(group: GroupNumber) -> Reply {
     refused(format!("no room is mapped to group {group}; `group list` shows those that are"))
 }
 
@@ -185,20 +185,6 @@ impl Bridge {
         if self.has_link(id) {
             self.request(RequestBody::ShowGroup { group }, Asked::Describe(id, changes));
         }
-    }
-
-    fn offline(&mut self, id: CommandId, group: GroupNumber, how: Option<Offline>) {
-        let Some(room) = self.rooms.get(&group) else { return self.cx.reply(id, no_room(group)) };
-        if how == Some(Offline::Archive) && !room.mapping.archive {
-            let text = "the room keeps no archive that could serve people who were away: choose `queue` or `inbox`";
-            return self.cx.reply(id, refused(text));
-        }
-        self.with(group, |room, cx| {
-            if let Some(how) = how {
-                room.set_offline(cx, how);
-            }
-            cx.reply_after(id, Reply::Offline(room.offline_status(), room.absences()));
-        });
     }
 
     fn end(&mut self, id: CommandId, group: GroupNumber, how: Ending) {

@@ -6,6 +6,7 @@
 //! Start reading at [`Bridge::handle`]; then `room` (all that happens between one room and its group), `number`
 //! (groups' own addresses), `commands` (administrators), `context` (what all rooms share: the time, the actions, the one commit under way).
 
+mod absences;
 mod action;
 mod commands;
 mod context;

@@ -30,6 +30,8 @@ pub(super) struct Stream {
     pub(super) known_settled: Seq,
     /// The list version that the center was at when it welcomed us last; none before.
     pub(super) known_list: Option<ListVersion>,
+    /// Requests on this link to begin somewhere that were not answered: the last answer is the one to the last of them.
+    unanswered: u32,
     /// After a break the stream begins again at the oldest checkpoint.
     anew: bool,
     pub(super) queue: VecDeque<Queued>,
@@ -146,6 +148,7 @@ impl Room {
     pub(in crate::bridge) fn link_down(&mut self, cx: &mut Context) {
         self.list_link_down(cx);
         self.stream.welcome = false;
+        self.stream.unanswered = 0;
         if !matches!(self.stream.state, State::Remembering(_)) {
             self.stream.state = State::Idle;
         }
@@ -233,11 +236,15 @@ impl Room {
         }
         let after = self.stream.received;
         cx.send(ToCenter::Resume(Resume { group: self.group(), after }));
+        self.stream.unanswered += 1;
         self.stream.state = State::Asked(after);
     }
 
     pub(in crate::bridge) fn resumed(&mut self, cx: &mut Context, after: Seq) {
-        if let State::Asked(asked) = self.stream.state {
+        self.stream.unanswered = self.stream.unanswered.saturating_sub(1);
+        if let State::Asked(asked) = self.stream.state
+            && self.stream.unanswered == 0
+        {
             if after != asked {
                 // The log does not go on where we left it; the next hello finds out where both part.
                 cx.count("resumed-elsewhere");

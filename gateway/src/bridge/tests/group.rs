@@ -1,10 +1,14 @@
-//! The group as the center tells of it: its members, and its user list.
+//! The group as the center tells of it: its members, its user list, and its stream.
 
-use intergroup_schemas::ids::{AccountId, HistoryHash, Incarnation, ListVersion, Seq};
-use intergroup_schemas::link::{About, GroupInfo, MemberInfo, ResponseBody, Standing};
+use intergroup_schemas::ids::{AccountId, Epoch, HistoryHash, Incarnation, ListVersion, N, OriginKey, Seq};
+use intergroup_schemas::link::{
+    About, Decided, Deliver, GroupInfo, MemberInfo, ResponseBody, Standing, Timestamp, ToCenter, ToGateway,
+};
 use intergroup_schemas::list::{AccountEdit, AccountRow, ListPage, Listed, Role as ListRole, Roster};
 
-use super::rig::GROUP;
+use super::archive::Archived;
+use super::rig::{GROUP, Rig, Speaker};
+use crate::bridge::Event;
 
 pub(super) fn incarnation() -> Incarnation {
     "i1".parse().unwrap()
@@ -62,4 +66,49 @@ pub(super) fn page(list: &ListPage, since: ListVersion, after: Option<&AccountId
     };
     let rows = list.rows.iter().filter(behind).cloned().collect();
     ResponseBody::List { group: GROUP, page: ListPage { rows, ..list.clone() } }
+}
+
+impl Rig {
+    /// The center has decided all up to `n`.
+    pub(super) fn decides(&mut self, n: u64) -> Epoch {
+        let epoch = self.bridge.hello()[0].epoch.clone();
+        let decided = Decided { group: GROUP, epoch: epoch.clone(), n: N(n), refused: Vec::new() };
+        self.event(Event::Link(ToGateway::Decided(decided)));
+        epoch
+    }
+
+    pub(super) fn relays(&self) -> Vec<(u64, String)> {
+        let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
+        let relay = |s: &ToCenter| match s {
+            ToCenter::Relay(r) => Some((r.n.0, text(&r.payload))),
+            _ => None,
+        };
+        self.sent.iter().filter_map(relay).collect()
+    }
+
+    pub(super) fn deliver(&mut self, seq: u64, user: &str, text: &str) {
+        let deliver = Deliver {
+            group: GROUP,
+            seq: Seq(seq),
+            enterprise: "globex".parse().unwrap(),
+            key: OriginKey { epoch: "g1".parse().unwrap(), n: N(seq) },
+            list: ListVersion(1),
+            user: user.parse().unwrap(),
+            nick: user.parse().unwrap(),
+            at: Timestamp(0),
+            late: false,
+            payload: format!("<body>{text}</body>").into(),
+        };
+        self.event(Event::Link(ToGateway::Deliver(deliver)));
+    }
+
+    /// What is in the room of remote people, in order.
+    pub(super) fn heard(&self) -> Vec<String> {
+        let remote = |e: &&Archived| match &e.from {
+            Speaker::Ours(_) => e.text.contains("<body>") && !e.text.contains("shared"),
+            Speaker::Person(_) | Speaker::Nobody => false,
+        };
+        let plain = |e: &Archived| e.text.replace("<body>", "").replace("</body>", "");
+        self.archive.iter().filter(remote).map(plain).collect()
+    }
 }

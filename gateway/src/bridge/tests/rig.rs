@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use intergroup_schemas::conditions::Condition;
-use intergroup_schemas::ids::{Epoch, GroupNumber, ListVersion, N, OriginKey, Seq};
+use intergroup_schemas::ids::{GroupNumber, ListVersion, N, Seq};
 use intergroup_schemas::link::{
-    Decided, Deliver, GroupInfo, History, MemberInfo, Request, RequestBody, Response, ResponseBody, Resume, Standing,
-    Timestamp, ToCenter, ToGateway, Welcome, WelcomeGroup,
+    GroupInfo, History, MemberInfo, Request, RequestBody, Response, ResponseBody, Resume, Standing, Timestamp,
+    ToCenter, ToGateway, Welcome, WelcomeGroup,
 };
 use intergroup_schemas::list::ListPage;
 
@@ -305,23 +305,6 @@ impl Rig {
         after
     }
 
-    /// The center has decided all up to `n`.
-    pub(super) fn decides(&mut self, n: u64) -> Epoch {
-        let epoch = self.bridge.hello()[0].epoch.clone();
-        let decided = Decided { group: GROUP, epoch: epoch.clone(), n: N(n), refused: Vec::new() };
-        self.event(Event::Link(ToGateway::Decided(decided)));
-        epoch
-    }
-
-    pub(super) fn relays(&self) -> Vec<(u64, String)> {
-        let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
-        let relay = |s: &ToCenter| match s {
-            ToCenter::Relay(r) => Some((r.n.0, text(&r.payload))),
-            _ => None,
-        };
-        self.sent.iter().filter_map(relay).collect()
-    }
-
     pub(super) fn settled(&self) -> Option<u64> {
         self.sent.iter().rev().find_map(|s| match s {
             ToCenter::Settled(s) => Some(s.upto.0),
@@ -496,34 +479,6 @@ impl Rig {
         let (affiliation, role) = (self.affiliation, Role::Participant);
         tell(RoomEvent::In { mouth: mouth.clone(), nick, affiliation, role, occupant_id: None, created: false });
         tell(RoomEvent::JoinDone { mouth });
-    }
-
-    // ------------------------------------------------------------ the group
-
-    pub(super) fn deliver(&mut self, seq: u64, user: &str, text: &str) {
-        let deliver = Deliver {
-            group: GROUP,
-            seq: Seq(seq),
-            enterprise: "globex".parse().unwrap(),
-            key: OriginKey { epoch: "g1".parse().unwrap(), n: N(seq) },
-            list: ListVersion(1),
-            user: user.parse().unwrap(),
-            nick: user.parse().unwrap(),
-            at: Timestamp(0),
-            late: false,
-            payload: format!("<body>{text}</body>").into(),
-        };
-        self.event(Event::Link(ToGateway::Deliver(deliver)));
-    }
-
-    /// What is in the room of remote people, in order.
-    pub(super) fn heard(&self) -> Vec<String> {
-        let remote = |e: &&Archived| match &e.from {
-            Speaker::Ours(_) => e.text.contains("<body>") && !e.text.contains("shared"),
-            Speaker::Person(_) | Speaker::Nobody => false,
-        };
-        let plain = |e: &Archived| e.text.replace("<body>", "").replace("</body>", "");
-        self.archive.iter().filter(remote).map(plain).collect()
     }
 }
 
