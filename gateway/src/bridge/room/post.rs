@@ -303,9 +303,10 @@ impl Room {
             self.write_row(cx, id, known, seq, key);
         }
         cx.count("said");
+        // Before what the next entries bring: its speaker may be off the list with them.
+        cx.after(self.group(), After::Say(Box::new(action)));
         self.settle(cx);
         self.dirty(cx);
-        cx.after(self.group(), After::Say(Box::new(action)));
         false
     }
 

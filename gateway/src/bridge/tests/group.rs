@@ -68,6 +68,22 @@ pub(super) fn page(list: &ListPage, since: ListVersion, after: Option<&AccountId
     ResponseBody::List { group: GROUP, page: ListPage { rows, ..list.clone() } }
 }
 
+/// A message of Globex.
+pub(super) fn delivered(seq: u64, user: &str, text: &str) -> Deliver {
+    Deliver {
+        group: GROUP,
+        seq: Seq(seq),
+        enterprise: "globex".parse().unwrap(),
+        key: OriginKey { epoch: "g1".parse().unwrap(), n: N(seq) },
+        list: ListVersion(1),
+        user: user.parse().unwrap(),
+        nick: user.parse().unwrap(),
+        at: Timestamp(0),
+        late: false,
+        payload: format!("<body>{text}</body>").into(),
+    }
+}
+
 impl Rig {
     /// The center has decided all up to `n`.
     pub(super) fn decides(&mut self, n: u64) -> Epoch {
@@ -87,19 +103,7 @@ impl Rig {
     }
 
     pub(super) fn deliver(&mut self, seq: u64, user: &str, text: &str) {
-        let deliver = Deliver {
-            group: GROUP,
-            seq: Seq(seq),
-            enterprise: "globex".parse().unwrap(),
-            key: OriginKey { epoch: "g1".parse().unwrap(), n: N(seq) },
-            list: ListVersion(1),
-            user: user.parse().unwrap(),
-            nick: user.parse().unwrap(),
-            at: Timestamp(0),
-            late: false,
-            payload: format!("<body>{text}</body>").into(),
-        };
-        self.event(Event::Link(ToGateway::Deliver(deliver)));
+        self.event(Event::Link(ToGateway::Deliver(delivered(seq, user, text))));
     }
 
     /// What is in the room of remote people, in order.

@@ -1,8 +1,10 @@
 //! Members who are not in the room: what was said meanwhile reaches them when they are back, once and in order.
 
-use intergroup_schemas::ids::{N, Seq};
-use intergroup_schemas::link::History;
+use intergroup_schemas::ids::{ListVersion, N, Seq};
+use intergroup_schemas::link::{Change, Deliver, Entry, History, ToGateway};
+use intergroup_schemas::list::AccountEdit;
 
+use super::group::{delivered, list_of, row};
 use super::rig::{GROUP, Rig, refusal};
 use super::{ALICE, BOB, Command, Event, Reply, RoomEvent};
 use crate::bridge::{Answer, Caller, OfflineBounds, PersonEdit, Visit, VisitAnswer};
@@ -304,6 +306,29 @@ fn what_everybody_has_is_let_go_of() {
     assert_eq!(kept(&mut rig), 0);
     rig.command(Command::Offline { group: GROUP, how: None });
     assert!(matches!(rig.replies.last(), Some(Reply::Offline(_, absent)) if absent.is_empty()));
+}
+
+/// Both come with one commit, so what follows it must keep their order.
+#[test]
+fn who_goes_off_the_list_with_the_next_entry_has_spoken_before() {
+    let mut rig = Rig::new();
+    rig.archives = false;
+    let listed = |version, more: &[&str]| {
+        let rows = ["acme/alice", "acme/bob"].iter().chain(more).map(|account| row(account, "A", 1));
+        list_of(version, rows.collect())
+    };
+    rig.list = Some(listed(3, &["globex/carol"]));
+    rig.crash();
+    rig.share(None);
+    let deliver = Deliver { list: ListVersion(3), ..delivered(2, "carol", "last words") };
+    rig.bridge.handle(Event::Link(ToGateway::Deliver(deliver)), rig.now);
+    let accounts = vec![AccountEdit { user: "carol".parse().unwrap(), listed: None }];
+    let change = Change::Listed { enterprise: "globex".parse().unwrap(), accounts, digest: listed(4, &[]).digest };
+    let entry = Entry { group: GROUP, seq: Seq(3), list: ListVersion(4), change };
+    rig.bridge.handle(Event::Link(ToGateway::Entry(entry)), rig.now);
+    rig.run();
+    assert_eq!(rig.heard(), ["last words"]);
+    assert_eq!(rig.inside.len(), 1, "the puppet has gone: {:?}", rig.inside);
 }
 
 #[test]

@@ -431,6 +431,8 @@ impl Rig {
                 self.says += 1;
                 if let Some(condition) = self.refuse.get(&self.says) {
                     RoomEvent::SayRefused { mouth, id, refusal: refusal(condition) }
+                } else if !self.inside.contains_key(&mouth) {
+                    RoomEvent::SayRefused { mouth, id, refusal: refusal("not-acceptable") }
                 } else {
                     let text = String::from_utf8_lossy(&payload).into_owned();
                     let text = format!("{}{text}", prefix.unwrap_or_else(|| Arc::from("")));
