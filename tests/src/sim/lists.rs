@@ -312,7 +312,8 @@ impl Firm {
         let is_member = matches!(affiliation, Affiliation::Member | Affiliation::Admin | Affiliation::Owner);
         // Where commands say who is on the list, the room is made to fit.
         let wants = match (closed, affiliation) {
-            (_, Affiliation::Outcast) => Some(false),
+            // A ban that another process heard is found when the lists are read again.
+            (_, Affiliation::Outcast) => (!self.cloned).then_some(false),
             (true, _) => Some(is_member),
             // Who came in unseen, while another connection took our stanzas, is seen with the next word that an archive keeps.
             (false, _) => (room.holds(&jid) && !self.cloned && !self.server.lost_copies).then_some(true),

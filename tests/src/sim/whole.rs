@@ -15,8 +15,8 @@ use super::world::World;
 /// In this time, without faults, all rooms are shared.
 const SETUP_MS: i64 = 60_000;
 
-/// After so long without faults all must be well: rooms' lists are read again within 450 seconds.
-const HEALING_MS: i64 = 500_000;
+/// After so long without faults all must be well. Rooms' lists are read again later than that, so that what nobody heard is noticed.
+const HEALING_MS: i64 = 400_000;
 
 /// What changes lists is drawn from a stream of its own.
 const LISTS: u64 = 0x6c69_7374;
